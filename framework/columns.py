@@ -1,0 +1,272 @@
+"""Columns: the values of one product for many events.
+
+Three forms cover everything that an ntuple holds:
+
+    Flat      one number (or fixed-size array) per event      values: (events, ...)
+    Jagged    a varying number of them per event              offsets: (events + 1,), content: (rows, ...)
+    Nested    whatever else awkward can express               records, strings, lists of lists, missing values
+
+A loop over events never touches awkward: one indexing of an awkward array costs 12 us, one slice of a NumPy array 0.1 us.
+So an awkward array is taken apart once, when it is read, and each event gets a slice of the content.
+`Objects` holds what per-event modules put when it is none of the above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import awkward as ak
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """One value per event."""
+
+    values: Array
+    """values: (events, ...)"""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the values that this column shows."""
+        return self.values.nbytes
+
+    def slice(self, start: int, stop: int) -> Flat:
+        """The events from `start` to `stop`, without copying."""
+        return Flat(self.values[start:stop])
+
+    def take(self, index: Array) -> Flat:
+        """The events named by `index`, in that order."""
+        return Flat(self.values[index])
+
+    def per_event(self) -> list[Any]:
+        """One value per event: NumPy scalars of the column's own dtype, so that arithmetic is that of the column."""
+        return list(self.values)
+
+    def array(self) -> Array:
+        """The column as NumPy array: (events, ...)."""
+        return self.values
+
+
+@dataclass(frozen=True, slots=True)
+class Jagged:
+    """A varying number of values per event."""
+
+    offsets: npt.NDArray[np.int64]
+    """offsets: (events + 1,) int64; event i owns content[offsets[i]:offsets[i + 1]]; need not begin at 0"""
+    content: Array
+    """content: (rows, ...)"""
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the rows that this column shows."""
+        rows = int(self.offsets[-1] - self.offsets[0])
+        per_row = self.content.nbytes // len(self.content) if len(self.content) else 0
+        return rows * per_row + self.offsets.nbytes
+
+    def slice(self, start: int, stop: int) -> Jagged:
+        """The events from `start` to `stop`, without copying."""
+        return Jagged(self.offsets[start : stop + 1], self.content)
+
+    def take(self, index: Array) -> Jagged:
+        """The events named by `index`, in that order."""
+        starts = self.offsets[:-1][index]
+        counts = self.offsets[1:][index] - starts
+        offsets = offsets_from_counts(counts)
+        rows = np.repeat(starts - offsets[:-1], counts) + np.arange(offsets[-1])
+        return Jagged(offsets, self.content[rows])
+
+    def compact(self) -> Jagged:
+        """The same rows with offsets that begin at 0 and a content that holds nothing else."""
+        first, last = int(self.offsets[0]), int(self.offsets[-1])
+        if first == 0 and last == len(self.content):
+            return self
+        return Jagged(self.offsets - first, self.content[first:last])
+
+    def per_event(self) -> list[Any]:
+        """One slice of the content per event: (rows of the event, ...)."""
+        content, bounds = self.content, self.offsets.tolist()
+        return [content[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+
+    def array(self) -> ak.Array:
+        """The column as awkward array: events * var * ..."""
+        import awkward as ak
+
+        column = self.compact()
+        layout = ak.contents.ListOffsetArray(
+            ak.index.Index64(column.offsets), ak.contents.NumpyArray(np.ascontiguousarray(column.content))
+        )
+        return ak.Array(layout)
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """Anything else that awkward can express; slower per event than the other two."""
+
+    data: ak.Array
+    """data: events * type"""
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the array."""
+        return int(self.data.nbytes)
+
+    def slice(self, start: int, stop: int) -> Nested:
+        """The events from `start` to `stop`, without copying."""
+        return Nested(self.data[start:stop])
+
+    def take(self, index: Array) -> Nested:
+        """The events named by `index`, in that order."""
+        return Nested(self.data[index])
+
+    def per_event(self) -> list[Any]:
+        """One value per event: a str, a list, None, or an awkward array or record."""
+        import awkward as ak
+
+        kind = ak.type(self.data).content
+        if isinstance(kind, ak.types.ListType) and kind.parameter("__array__") not in ("string", "bytestring"):
+            return list(self.data)
+        if isinstance(kind, ak.types.RecordType):
+            return list(self.data)
+        return list(self.data.to_list())
+
+    def array(self) -> ak.Array:
+        """The column as awkward array."""
+        return self.data
+
+
+Column: TypeAlias = Flat | Jagged | Nested
+
+
+def offsets_from_counts(counts: Array | Sequence[int]) -> npt.NDArray[np.int64]:
+    """The offsets (n + 1,) of n lists from their lengths (n,).
+
+    >>> offsets_from_counts([2, 0, 1]).tolist()
+    [0, 2, 2, 3]
+    """
+    offsets = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return offsets
+
+
+def column_from_array(data: Any) -> Column:
+    """The column of a NumPy or awkward array whose first axis is the event."""
+    if isinstance(data, np.ndarray):
+        if data.dtype.hasobject:
+            raise TypeError("a NumPy array of Python objects is no column; use numbers or an awkward array")
+        return Flat(data)
+    import awkward as ak
+
+    if not isinstance(data, ak.Array):
+        raise TypeError(f"a column is a NumPy or awkward array, not {type(data).__name__}")
+    layout = data.layout
+    content = ak.contents
+    if isinstance(layout, content.IndexedArray) and layout.parameters == {}:
+        layout = layout.project()
+    if isinstance(layout, content.NumpyArray):
+        return Flat(np.asarray(layout.data))
+    if isinstance(layout, content.RegularArray):
+        flat = _regular_values(layout)
+        return Flat(flat) if flat is not None else Nested(data)
+    if isinstance(layout, content.ListArray) and not layout.parameters:
+        layout = layout.to_ListOffsetArray64(True)
+    if isinstance(layout, content.ListOffsetArray) and not layout.parameters:
+        inner = layout.content
+        if isinstance(inner, content.IndexedArray) and not inner.parameters:
+            inner = inner.project()
+        offsets = np.asarray(layout.offsets.data, dtype=np.int64)
+        if isinstance(inner, content.NumpyArray) and not inner.parameters:
+            return Jagged(offsets, np.asarray(inner.data))
+        if isinstance(inner, content.RegularArray):
+            values = _regular_values(inner)
+            if values is not None:
+                return Jagged(offsets, values)
+    return Nested(data)
+
+
+def _regular_values(layout: Any) -> Array | None:
+    """The values of nested fixed-size lists as one NumPy array; None if they hold anything but numbers."""
+    import awkward as ak
+
+    inner = layout
+    while isinstance(inner, ak.contents.RegularArray):
+        if inner.parameters:
+            return None
+        inner = inner.content
+    if not isinstance(inner, ak.contents.NumpyArray) or inner.parameters:
+        return None
+    return np.asarray(ak.to_numpy(ak.Array(layout), allow_missing=False))
+
+
+def column_from_events(values: Sequence[Any]) -> Column:
+    """The column of what per-event modules put, one value per event.
+
+    Numbers become `Flat`, one-dimensional arrays `Jagged`, everything else goes through awkward.
+    Raises TypeError when no column can hold them.
+    """
+    if not values:
+        return Flat(np.empty(0, dtype=np.float64))
+    first = values[0]
+    if isinstance(first, np.ndarray) and first.ndim:
+        if all(isinstance(value, np.ndarray) and value.ndim == first.ndim for value in values):
+            try:
+                return Jagged(offsets_from_counts([len(value) for value in values]), np.concatenate(values))
+            except ValueError as error:
+                raise TypeError(f"arrays of different inner shapes make no column ({error})") from error
+    elif isinstance(first, bool | int | float | np.generic) and all(
+        isinstance(value, bool | int | float | np.generic) for value in values
+    ):
+        flat = np.asarray(values)
+        if flat.dtype.kind in "biufcM" and not (flat.dtype.kind == "f" and _loses_integers(values)):
+            return Flat(flat)
+        raise TypeError(f"values of the types {_type_names(values)} make no column without loss")
+    return _column_through_awkward(values)
+
+
+def _loses_integers(values: Iterable[Any]) -> bool:
+    """Whether making all values floats would change a large integer among them."""
+    return any(isinstance(value, int | np.integer) and abs(int(value)) > 2**53 for value in values)
+
+
+def _type_names(values: Iterable[Any]) -> str:
+    return ", ".join(sorted({type(value).__name__ for value in values}))
+
+
+def _column_through_awkward(values: Sequence[Any]) -> Column:
+    import awkward as ak
+
+    try:
+        return column_from_array(ak.from_iter(values))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"values of the types {_type_names(values)} make no column ({error})") from error
+
+
+def concatenate(columns: Sequence[Column]) -> Column:
+    """The columns of consecutive events as one."""
+    if len(columns) == 1:
+        return columns[0]
+    if all(isinstance(column, Flat) for column in columns):
+        return Flat(np.concatenate([column.array() for column in columns]))
+    if all(isinstance(column, Jagged) for column in columns):
+        compact = [column.compact() for column in columns if isinstance(column, Jagged)]
+        counts = np.concatenate([np.diff(column.offsets) for column in compact])
+        return Jagged(offsets_from_counts(counts), np.concatenate([column.content for column in compact]))
+    import awkward as ak
+
+    return column_from_array(ak.concatenate([column.array() for column in columns]))
