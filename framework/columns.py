@@ -140,7 +140,10 @@ class Nested:
         import awkward as ak
 
         kind = ak.type(self.data).content
-        if isinstance(kind, ak.types.ListType) and kind.parameter("__array__") not in ("string", "bytestring"):
+        if isinstance(kind, ak.types.ListType) and kind.parameter("__array__") not in (
+            "string",
+            "bytestring",
+        ):
             return list(self.data)
         if isinstance(kind, ak.types.RecordType):
             return list(self.data)

@@ -1,0 +1,266 @@
+"""Typed configuration: every parameter is a field of a pydantic model, with type, unit, default and a sentence.
+
+A workflow is Python, and Python stops at the first exception. A user with five typing errors should see five, so
+constructing a module, a service or a block with wrong parameters does not raise: the faults are kept, with file and line,
+and reported together when the process is compiled. Using such a module before that raises `ConfigurationError`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic._internal._model_construction import ModelMetaclass
+from pydantic.fields import FieldInfo
+
+from .errors import ConfigurationError, Fault, did_you_mean
+
+_PACKAGE_ROOTS = tuple({str(Path(__file__).parent), str(Path(__file__).resolve().parent)})
+
+
+class InputMark:
+    """Marks a field as the name of a product that the module reads."""
+
+
+InputTag: TypeAlias = Annotated[str, InputMark()]
+"""The name of a product: `label`, `label:instance`, a branch (`Jet_pt`) or a collection (`Jet`)."""
+
+
+def Input(default: Any = ..., *, fields: Iterable[str] = (), description: str = "product to read") -> Any:
+    """An `InputTag` field. Of a collection, only `fields` are read from the file (all of them if none is named)."""
+    return Field(default, description=description, json_schema_extra={"collection_fields": [*fields]})
+
+
+def Parameter(
+    default: Any = ..., *, description: str, unit: str = "", placement: bool = False, **constraints: Any
+) -> Any:
+    """A field with a unit. `placement` marks what says where and how fast to run, and cannot change results.
+
+    `constraints` are those of pydantic's Field: `gt`, `ge`, `lt`, `le`, `min_length`, `default_factory` ...
+    """
+    extra: dict[str, JsonValue] = {"unit": unit, "placement": placement}
+    if "default_factory" not in constraints:
+        constraints["default"] = default
+    return Field(description=description, json_schema_extra=extra, **constraints)
+
+
+class InvalidBlock:
+    """A block that was given wrong parameters: kept until the module that holds it reports its faults."""
+
+    def __init__(self, parameters: dict[str, Any]) -> None:
+        self.parameters = parameters
+
+
+class _BlockMeta(ModelMetaclass):
+    if not TYPE_CHECKING:
+
+        def __call__(cls, *args: Any, **parameters: Any) -> Any:  # noqa: N805 - cls is the class made
+            try:
+                return super().__call__(*args, **parameters)
+            except ValidationError:
+                if args:
+                    raise
+                return InvalidBlock(parameters)
+
+
+class Block(BaseModel, metaclass=_BlockMeta):
+    """A group of parameters: the `Config` of a module, or a block nested in one. Immutable; unknown keys are faults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=False, protected_namespaces=())
+
+
+def caller() -> str:
+    """File and line of the nearest calling frame outside this package's framework; empty if there is none."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(_PACKAGE_ROOTS) and not name.startswith("<"):
+            return f"{Path(name).name}:{frame.f_lineno}"
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return ""
+
+
+class Configured:
+    """What modules and services have in common: a label, and parameters held against the nested class `Config`."""
+
+    class Config(Block):
+        """No parameters."""
+
+    config: Any
+    label: str
+
+    def __init__(self, **parameters: Any) -> None:
+        self.label = ""
+        self.where = caller()
+        self._parameters: dict[str, Any] = {}
+        self._faults: tuple[Fault, ...] = ()
+        self.set(**parameters)
+
+    def set(self, **parameters: Any) -> None:
+        """Set parameters, as the constructor does. Nested ones by a dict or by `block__name`-free dotted keys."""
+        for key, value in parameters.items():
+            _assign(self._parameters, key.split("."), _plain(value))
+        try:
+            self.config = self.Config(**self._parameters)
+            if isinstance(self.config, InvalidBlock):
+                self.Config.model_validate(self._parameters)
+            self._faults = ()
+        except ValidationError as error:
+            self.__dict__.pop("config", None)
+            self._faults = tuple(faults_of(error, self.Config))
+
+    def faults(self) -> list[Fault]:
+        """What is wrong with the parameters, labelled."""
+        kind = type(self).__name__
+        return [Fault(f"{fault.message} ({kind})", self.label, fault.key, self.where) for fault in self._faults]
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "config" and self.__dict__.get("_faults"):
+                raise ConfigurationError(self.faults())
+            raise AttributeError(f"{type(self).__name__} '{self.__dict__.get('label', '')}' has no attribute '{name}'")
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{key}={value!r}" for key, value in self._parameters.items())
+        return f"{type(self).__name__}({inside})"
+
+
+def _plain(value: Any) -> Any:
+    """The value with invalid blocks opened, so that their faults are found again where they are used."""
+    if isinstance(value, InvalidBlock):
+        return _plain(value.parameters)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(item) for item in value) if type(value) in (list, tuple) else value
+    return value
+
+
+def _assign(target: dict[str, Any], path: list[str], value: Any) -> None:
+    """Set target[path[0]][path[1]]... = value, opening blocks on the way."""
+    for part in path[:-1]:
+        inner = target.get(part)
+        if isinstance(inner, BaseModel):
+            inner = inner.model_dump(exclude_unset=True)
+        target[part] = inner = dict(inner) if isinstance(inner, Mapping) else {}
+        target = inner
+    target[path[-1]] = value
+
+
+def faults_of(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
+    """pydantic's findings as faults, with the nearest right name for each unknown key."""
+    found = []
+    for item in error.errors(include_url=False):
+        location = [str(part) for part in item["loc"]]
+        if item["type"] == "extra_forbidden":
+            known = _fields_at(model, location[:-1])
+            names = f"; it knows {', '.join(sorted(known))}" if known else ""
+            message = f"unknown parameter '{location[-1]}'{did_you_mean(location[-1], known) or names}"
+        elif item["type"] == "missing":
+            message = f"parameter '{location[-1]}' must be given"
+        else:
+            message = f"{item['msg'][0].lower()}{item['msg'][1:]}, not {item['input']!r}"
+        found.append(Fault(message, key=".".join(location)))
+    return found
+
+
+def _fields_at(model: Any, location: list[str]) -> list[str]:
+    """The names of the fields of the block at `location` inside `model`."""
+    for part in location:
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is None:
+            continue
+        model = block_type(field) or model
+    return list(getattr(model, "model_fields", {}))
+
+
+def block_type(field: FieldInfo) -> type[BaseModel] | None:
+    """The block that a field holds, possibly in an Optional or a list."""
+    pending = [field.annotation]
+    while pending:
+        kind = pending.pop()
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+        pending.extend(get_args(kind))
+    return None
+
+
+def input_tags(config: BaseModel) -> dict[str, tuple[str, ...]]:
+    """The products that the `InputTag` fields of a configuration name, each with the fields of it that are read.
+
+    A tag without fields means all of it. Lists of tags and nested blocks count too.
+    """
+    tags: dict[str, tuple[str, ...]] = {}
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        if _is_input(field):
+            extra = field.json_schema_extra
+            listed = extra.get("collection_fields") if isinstance(extra, dict) else None
+            wanted = tuple(str(item) for item in listed) if isinstance(listed, list) else ()
+            for tag in [value] if isinstance(value, str) else value or ():
+                tags[tag] = wanted
+        elif isinstance(value, BaseModel):
+            tags.update(input_tags(value))
+        elif isinstance(value, list | tuple):
+            for item in value:
+                if isinstance(item, BaseModel):
+                    tags.update(input_tags(item))
+    return tags
+
+
+def _is_input(field: FieldInfo) -> bool:
+    """Whether a field is an InputTag, an optional one, or a list of them."""
+    if any(isinstance(mark, InputMark) for mark in field.metadata):
+        return True
+    pending = list(get_args(field.annotation))
+    while pending:
+        kind = pending.pop()
+        if any(isinstance(mark, InputMark) for mark in getattr(kind, "__metadata__", ())):
+            return True
+        pending.extend(get_args(kind))
+    return False
+
+
+def is_placement(field: FieldInfo) -> bool:
+    """Whether a field says only where and how fast to run."""
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("placement"))
+
+
+def unit_of(field: FieldInfo) -> str:
+    """The unit of a field; empty if it has none."""
+    extra = field.json_schema_extra
+    return str(extra.get("unit", "")) if isinstance(extra, dict) else ""
+
+
+class Options(Block):
+    """How a process runs. None of it changes results."""
+
+    streams: Annotated[int, Field(ge=1)] | str = Parameter(
+        "auto",
+        description="blocks in flight at most; auto opens another whenever the CPU would wait",
+        placement=True,
+        pattern="^auto$",
+    )
+    block: Annotated[int, Field(ge=1)] | str = Parameter(
+        "auto",
+        description="events in a block; 1 is event by event; auto fits the modules and the memory",
+        placement=True,
+        pattern="^auto$",
+    )
+    memory: float = Parameter(
+        192.0, description="budget for events in flight, read ahead included", unit="MB", placement=True, gt=0
+    )
+    in_flight: float = Parameter(
+        48.0, description="budget for external work in flight", unit="MB", placement=True, gt=0
+    )
+    threads: int = Parameter(4, description="threads for modules and calls that block", placement=True, ge=1, le=256)
+    progress: float = Parameter(1.0, description="time between two progress reports", unit="s", placement=True, gt=0)
+
+    MAX_STREAMS: ClassVar[int] = 256

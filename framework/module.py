@@ -1,0 +1,236 @@
+"""The whole contract of a module author.
+
+A module is a class with a nested `Config` (its parameters, as pydantic fields) and one or two methods. There are five kinds,
+and two that hand out work:
+
+    Source             chunks(keys)                     yields `Chunk`s of events
+    Producer           produce(event)                   returns the product
+    Filter             filter(event)                    returns whether the event goes on along the path
+    Analyzer           analyze(event)                   looks
+    OutputModule       write(event)                     writes
+    ExternalProducer   acquire(event), produce(event, result)
+    ExternalFilter     acquire(event), filter(event, result)
+
+Each method has a twin for a whole block, `produce_columns(columns)` and so on, that gets all events at once as arrays and
+returns an array; a module defines one of the two. Analyzers and output modules see the events in the order of the input.
+
+What a module reads is declared by its `InputTag` parameters and by `consumes`; what it makes by `produces`. The product of a
+module is named by the module's label; with several, `produce` returns a dict, and they are named `label:instance`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from .columns import Column
+from .config import Configured, input_tags
+from .event import Columns, Event, EventIDs
+
+if TYPE_CHECKING:
+    from .service import Job
+
+T = TypeVar("T")
+
+
+class Module(Configured):
+    """The base of all modules."""
+
+    consumes: ClassVar[Sequence[str]] = ()
+    """Products that it reads, beside those that its `InputTag` parameters name."""
+    threaded: ClassVar[bool] = False
+    """Whether its methods block, or leave Python for long: they are then called in a thread of the pool."""
+
+    def inputs(self) -> dict[str, tuple[str, ...]]:
+        """The products that it reads: name -> fields, where it is a collection of which only some fields are read."""
+        return {**dict.fromkeys(self.consumes, ()), **input_tags(self.config)}
+
+    def begin_job(self, job: Job) -> None:
+        """Called once, before the first event."""
+
+    def end_job(self) -> None:
+        """Called once, after the last event, also when the job ends early."""
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Consecutive entries of a file, read in one go."""
+
+    ids: EventIDs
+    columns: dict[str, Column]
+    where: str = ""
+    """Where they come from, for messages: file, tree and entries."""
+    nbytes: int = 0
+    """Memory that the columns hold; 0 means: count it."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(slots=True)
+class Catalog:
+    """What a source offers."""
+
+    products: dict[str, str]
+    """Name -> type, as `float32` or `var * float32`."""
+    collections: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Name -> fields: `Jet` -> (`pt`, `eta` ...), where `Jet_pt` is a product."""
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Name -> why it cannot be read."""
+    events: int | None = None
+    """How many events there will be, if that is known."""
+    where: str = ""
+    """What was looked at, for messages."""
+
+
+class Source(Module):
+    """Yields the events, in chunks. Its methods are called in a thread of their own."""
+
+    def catalog(self) -> Catalog:
+        """What it offers. Raises InputError."""
+        raise NotImplementedError
+
+    def chunks(self, keys: frozenset[str]) -> Iterator[Chunk]:
+        """The events, with the products named by `keys` and no others. Raises InputError."""
+        raise NotImplementedError
+
+
+class Producer(Module):
+    """Puts products into the event."""
+
+    produces: ClassVar[str | Mapping[str, str]] = ""
+    """The type of its product (`float32`, `var * float32`; empty if unsaid), or instance -> type if it makes several."""
+
+    def produce(self, event: Event) -> Any:
+        """The product of one event; a dict instance -> product if there are several."""
+        raise NotImplementedError
+
+    def produce_columns(self, columns: Columns) -> Any:
+        """The products of a block, as one array with an entry per event; a dict of them if there are several."""
+        raise NotImplementedError
+
+
+class Filter(Module):
+    """Decides which events go on along a path."""
+
+    def filter(self, event: Event) -> bool:
+        """Whether the event goes on."""
+        raise NotImplementedError
+
+    def filter_columns(self, columns: Columns) -> Any:
+        """Which events of the block go on: (events,) bool."""
+        raise NotImplementedError
+
+
+class Analyzer(Module):
+    """Looks at events, in the order of the input: histograms, checks, printing."""
+
+    def analyze(self, event: Event) -> None:
+        """Look at one event."""
+        raise NotImplementedError
+
+    def analyze_columns(self, columns: Columns) -> None:
+        """Look at a block of events."""
+        raise NotImplementedError
+
+
+class OutputModule(Module):
+    """Writes events, in the order of the input. Each sees the events that pass any of the paths named by `select`."""
+
+    class Config(Module.Config):
+        """No parameters but `select`."""
+
+        select: list[str] = []
+
+    def resolve(self, offered: Catalog) -> dict[str, tuple[str, ...]]:
+        """The products that it reads, given all that there are (products of modules included)."""
+        return self.inputs()
+
+    def write(self, event: Event) -> None:
+        """Write one event."""
+        raise NotImplementedError
+
+    def write_columns(self, columns: Columns) -> None:
+        """Write a block of events."""
+        raise NotImplementedError
+
+    def commit(self) -> None:
+        """The job ended well: give the output its final name. Raises OutputError."""
+
+    def discard(self) -> None:
+        """The job failed: leave nothing under the final name."""
+
+
+class ExternalWork(Module):
+    """A module that hands out work in `acquire` and gets the result when the work has ended.
+
+    Many events are between the two at once, so nothing of an event is kept on the module: what `acquire` returns is the work,
+    and what came of it is handed back with the event. Nothing is produced in `acquire`.
+    """
+
+    _pool: Executor | None = None
+
+    def acquire(self, event: Event) -> Any:
+        """The work of one event: an awaitable, for instance `self.in_thread(function, argument)`."""
+        raise NotImplementedError
+
+    def acquire_columns(self, columns: Columns) -> Any:
+        """The work of a whole block."""
+        raise NotImplementedError
+
+    def in_thread(self, function: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+        """Call a function in the thread pool of the job; awaits to its result."""
+        return asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+
+    async def external(self, work: list[Any]) -> Sequence[Any]:
+        """Do the work of several events at once; returns one result per event. By default, awaits each.
+
+        A module that can do the work of many events in one go overrides this. To fail some events only, return exceptions in
+        the place of their results.
+        """
+        return await asyncio.gather(*work, return_exceptions=True)
+
+
+class ExternalProducer(ExternalWork):
+    """A producer with external work."""
+
+    produces: ClassVar[str | Mapping[str, str]] = ""
+
+    def produce(self, event: Event, result: Any) -> Any:
+        """The product of one event, from the result of its work."""
+        raise NotImplementedError
+
+    def produce_columns(self, columns: Columns, result: Any) -> Any:
+        """The products of a block, from the result of its work."""
+        raise NotImplementedError
+
+
+class ExternalFilter(ExternalWork):
+    """A filter with external work."""
+
+    def filter(self, event: Event, result: Any) -> bool:
+        """Whether the event goes on, from the result of its work."""
+        raise NotImplementedError
+
+    def filter_columns(self, columns: Columns, result: Any) -> Any:
+        """Which events of the block go on: (events,) bool."""
+        raise NotImplementedError
+
+
+def products_of(module: Module) -> dict[str, str]:
+    """The products that a module makes: name -> type, where an empty type means unsaid."""
+    produces = getattr(module, "produces", None)
+    if produces is None:
+        return {}
+    if isinstance(produces, str):
+        return {module.label: produces}
+    return {f"{module.label}:{instance}" if instance else module.label: kind for instance, kind in produces.items()}
+
+
+def uses_columns(module: Module, kind: type[Module], method: str) -> bool:
+    """Whether a module defines the columnar twin of a method of its kind."""
+    twin = f"{method}_columns"
+    return getattr(type(module), twin) is not getattr(kind, twin)

@@ -1,0 +1,64 @@
+"""Services: what a whole job shares, such as the connection to inference servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .config import Configured
+from .errors import ConfigurationError, Fault
+
+if TYPE_CHECKING:
+    from .module import Module
+
+S = TypeVar("S", bound="Service")
+
+
+class Service(Configured):
+    """Something that a whole job shares. All methods run in the event loop of the job."""
+
+    async def check(self, modules: Mapping[str, Module]) -> list[Fault]:
+        """Everything that would keep the job from running, found before the first event. May open connections."""
+        return []
+
+    async def begin_job(self, job: Job) -> None:
+        """Called after `check`, before the modules' `begin_job`."""
+
+    async def end_job(self) -> None:
+        """Called once at the end, also after an error, also after a failed `check`."""
+
+    def idle(self) -> None:
+        """The CPU has nothing left to do: what was held back to be sent with more should be sent now."""
+
+    def status(self) -> dict[str, str]:
+        """Short facts for the progress display, as `in flight` -> `3`."""
+        return {}
+
+    def report(self) -> dict[str, Any]:
+        """Figures for the report of the job (JSON)."""
+        return {}
+
+
+@dataclass(slots=True)
+class Job:
+    """What modules and services are given at the begin of a job."""
+
+    process: str
+    """Name of the process."""
+    services: Mapping[str, Service]
+    pool: ThreadPoolExecutor
+    """For calls that block."""
+    in_flight_bytes: int
+    """Budget of external work in flight, bytes."""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def service(self, kind: type[S], label: str = "") -> S:
+        """The service of a kind. Raises ConfigurationError if the process has none."""
+        for name, service in self.services.items():
+            if isinstance(service, kind) and (not label or name == label):
+                return service
+        raise ConfigurationError(
+            [Fault(f"the process has no {kind.__name__}; add one: process.x = {kind.__name__}(...)")]
+        )
