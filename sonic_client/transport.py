@@ -45,15 +45,12 @@ _TRANSPORTS = {
     "grpc": ("grpc_transport", "GrpcTransport"),
     "grpclib": ("grpclib_transport", "GrpclibTransport"),
 }
-
-
 _URL = r"([A-Za-z][\w+.-]*)://(\[[0-9A-Fa-f:.%]+\]|[^\[\]/:@\s]*)(?::(\w*))?/?"
 
 
 @dataclass(frozen=True, slots=True)
 class ServerURL:
-    
-"""The address of a server: `grpc://gpu1.example.org:8001`."""
+    """The address of a server: `grpc://gpu1.example.org:8001`."""
 
     scheme: str
     host: str
@@ -62,22 +59,18 @@ class ServerURL:
     @classmethod
     def parse(cls, text: str) -> ServerURL:
         """Read an address. Raises ValueError that says what a right one looks like."""
-        match = re.fullmatch(
-            _URL, text.strip()
-        )
+        match = re.fullmatch(_URL, text.strip())
         example = "an address looks like grpc://gpu1.example.org:8001"
         if match is None:
             raise ValueError(f"'{text}' is not the address of a server; {example}")
         scheme, host, port = match.groups()
         scheme = scheme.lower()
         if scheme not in _TRANSPORTS:
-            hint = (
-                "; Triton speaks gRPC on a port of its own, usually 8001" if scheme.startswith("http") else ""
-            )
-            hint = hint or did_you_mean(scheme, _TRANSPORTS)
-            raise ValueError(
-                f"'{text}': no transport is called '{scheme}' (known: {', '.join(_TRANSPORTS)}){hint}"
-            )
+            hint = did_you_mean(scheme, _TRANSPORTS)
+            if scheme.startswith("http"):
+                hint = "; Triton speaks gRPC on a port of its own, usually 8001"
+            known = ", ".join(_TRANSPORTS)
+            raise ValueError(f"'{text}': no transport is called '{scheme}' (known: {known}){hint}")
         if not host:
             raise ValueError(f"'{text}' names no host; {example}")
         if not port:
