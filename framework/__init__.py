@@ -1,4 +1,130 @@
-"""The core: event data, configuration, schedule, engine, plug-ins and the command line."""
+"""The core: event data, configuration, schedule, engine, plug-ins and the command line.
+
+Everything that a workflow or a module author needs is importable from here; the rest is private. Names are loaded when first
+used, so that `evproc --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 if __name__ == "framework":
     raise ImportError("import this package as evproc.framework, not as framework")
+
+if TYPE_CHECKING:
+    from .columns import Column, Flat, Jagged, Nested
+    from .config import Block, Input, InputTag, Parameter
+    from .errors import (
+        ConfigurationError,
+        EvprocError,
+        Fault,
+        InferenceError,
+        InputError,
+        ModuleError,
+        OutputError,
+        ProductNotFound,
+    )
+    from .event import Collection, Columns, Event, EventID, EventIDs
+    from .module import (
+        Analyzer,
+        Catalog,
+        Chunk,
+        ExternalFilter,
+        ExternalProducer,
+        ExternalWork,
+        Filter,
+        Module,
+        OutputModule,
+        Producer,
+        Source,
+    )
+    from .process import EndPath, Path, Process, Task
+    from .report import Progress, Report
+    from .service import Job, Service
+
+_HOME = {
+    "columns": ("Column", "Flat", "Jagged", "Nested"),
+    "config": ("Block", "Input", "InputTag", "Parameter"),
+    "errors": (
+        "ConfigurationError",
+        "EvprocError",
+        "Fault",
+        "InferenceError",
+        "InputError",
+        "ModuleError",
+        "OutputError",
+        "ProductNotFound",
+    ),
+    "event": ("Collection", "Columns", "Event", "EventID", "EventIDs"),
+    "module": (
+        "Analyzer",
+        "Catalog",
+        "Chunk",
+        "ExternalFilter",
+        "ExternalProducer",
+        "ExternalWork",
+        "Filter",
+        "Module",
+        "OutputModule",
+        "Producer",
+        "Source",
+    ),
+    "process": ("EndPath", "Path", "Process", "Task"),
+    "report": ("Progress", "Report"),
+    "service": ("Job", "Service"),
+}
+_WHERE = {name: home for home, names in _HOME.items() for name in names}
+
+__all__ = [
+    "Analyzer",
+    "Block",
+    "Catalog",
+    "Chunk",
+    "Collection",
+    "Column",
+    "Columns",
+    "ConfigurationError",
+    "EndPath",
+    "Event",
+    "EventID",
+    "EventIDs",
+    "EvprocError",
+    "ExternalFilter",
+    "ExternalProducer",
+    "ExternalWork",
+    "Fault",
+    "Filter",
+    "Flat",
+    "InferenceError",
+    "Input",
+    "InputError",
+    "InputTag",
+    "Jagged",
+    "Job",
+    "Module",
+    "ModuleError",
+    "Nested",
+    "OutputError",
+    "OutputModule",
+    "Parameter",
+    "Path",
+    "Process",
+    "Producer",
+    "ProductNotFound",
+    "Progress",
+    "Report",
+    "Service",
+    "Source",
+    "Task",
+]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        home = _WHERE[name]
+    except KeyError:
+        raise AttributeError(f"module 'evproc.framework' has no attribute '{name}'") from None
+    value = getattr(importlib.import_module(f"evproc.framework.{home}"), name)
+    globals()[name] = value
+    return value

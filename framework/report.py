@@ -1,0 +1,114 @@
+"""What a job did, as plain data: for the summary on the terminal, for the JSON report, and for users in Python."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+REPORT_VERSION = 1
+
+
+@dataclass(slots=True)
+class ModuleReport:
+    """What one module did."""
+
+    label: str
+    type: str
+    """The name of its class."""
+    kind: str
+    """source, producer, filter, analyzer or output."""
+    calls: int = 0
+    """Events that it was called for."""
+    passed: int | None = None
+    """Events that it let pass; None if it is no filter."""
+    cpu_s: float = 0.0
+    """Time in its methods, seconds."""
+    external_wait_s: float = 0.0
+    """From the end of `acquire` to the begin of `produce`, summed over pieces of blocks, seconds."""
+
+
+@dataclass(slots=True)
+class PathReport:
+    """What one path did."""
+
+    label: str
+    events: int
+    passed: int
+
+
+@dataclass(slots=True)
+class OutputReport:
+    """One file that was written."""
+
+    label: str
+    file: str
+    events: int
+    nbytes: int
+
+
+@dataclass(slots=True)
+class Report:
+    """What a job did."""
+
+    process: str
+    events: int = 0
+    blocks: int = 0
+    wall_s: float = 0.0
+    """From before the first event to after the last, seconds."""
+    busy_s: float = 0.0
+    """Of that, time in modules and in the engine."""
+    waiting_external_s: float = 0.0
+    """Of that, time when nothing could be done but wait for answers."""
+    waiting_input_s: float = 0.0
+    """Of that, time when nothing could be done but wait for the next chunk."""
+    interrupted: bool = False
+    limit: str = ""
+    """One line that says what limits the job."""
+    modules: list[ModuleReport] = field(default_factory=list)
+    paths: list[PathReport] = field(default_factory=list)
+    outputs: list[OutputReport] = field(default_factory=list)
+    services: dict[str, dict[str, Any]] = field(default_factory=dict)
+    peak_memory_mb: float = 0.0
+    """Largest resident memory of this process, MB."""
+    warnings: list[str] = field(default_factory=list)
+
+    def module(self, label: str) -> ModuleReport:
+        """The report of one module. Raises KeyError."""
+        for report in self.modules:
+            if report.label == label:
+                return report
+        raise KeyError(label)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data, with the version of its form."""
+        return {"version": REPORT_VERSION, **dataclasses.asdict(self)}
+
+    def write(self, path: Path) -> None:
+        """Write the report as JSON."""
+        path.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a job has come."""
+
+    events: int
+    total: int | None
+    """How many events there will be, if that is known."""
+    elapsed_s: float
+    rate: float
+    """Events per second, of late."""
+    blocks_open: int
+    status: dict[str, str] = field(default_factory=dict)
+    """Short facts of the services, as `in flight` -> `3`."""
+    done: bool = False
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds to go at this rate; None if that cannot be said."""
+        if self.total is None or self.rate <= 0:
+            return None
+        return max(0.0, (self.total - self.events) / self.rate)
