@@ -27,10 +27,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from .columns import Column
-from .config import Configured, input_tags
+from .config import Configured, Parameter, input_tags
 from .event import Columns, Event, EventIDs
 
 if TYPE_CHECKING:
+    from .errors import Fault
+    from .report import OutputReport
     from .service import Job
 
 T = TypeVar("T")
@@ -48,11 +50,21 @@ class Module(Configured):
         """The products that it reads: name -> fields, where it is a collection of which only some fields are read."""
         return {**dict.fromkeys(self.consumes, ()), **input_tags(self.config)}
 
+    def check(self) -> list[Fault]:
+        """What would keep the module from running, found before the first event."""
+        return []
+
     def begin_job(self, job: Job) -> None:
         """Called once, before the first event."""
 
     def end_job(self) -> None:
         """Called once, after the last event, also when the job ends early."""
+
+    def commit(self) -> None:
+        """The job ended well: give what was written its final name. Raises OutputError."""
+
+    def discard(self) -> None:
+        """The job failed: leave nothing under a final name."""
 
 
 @dataclass(slots=True)
@@ -143,7 +155,10 @@ class OutputModule(Module):
     class Config(Module.Config):
         """No parameters but `select`."""
 
-        select: list[str] = []
+        select: list[str] = Parameter(
+            default_factory=list,
+            description="paths: write the events that pass any of them; all events if none is named",
+        )
 
     def resolve(self, offered: Catalog) -> dict[str, tuple[str, ...]]:
         """The products that it reads, given all that there are (products of modules included)."""
@@ -157,11 +172,9 @@ class OutputModule(Module):
         """Write a block of events."""
         raise NotImplementedError
 
-    def commit(self) -> None:
-        """The job ended well: give the output its final name. Raises OutputError."""
-
-    def discard(self) -> None:
-        """The job failed: leave nothing under the final name."""
+    def report(self) -> OutputReport | None:
+        """The file that was written, after `commit`."""
+        return None
 
 
 class ExternalWork(Module):
@@ -172,6 +185,9 @@ class ExternalWork(Module):
     """
 
     _pool: Executor | None = None
+
+    MAX_EVENTS: ClassVar[int] = 1000
+    """Events with work in flight, at most, where the work has no size."""
 
     def acquire(self, event: Event) -> Any:
         """The work of one event: an awaitable, for instance `self.in_thread(function, argument)`."""
@@ -192,6 +208,13 @@ class ExternalWork(Module):
         the place of their results.
         """
         return await asyncio.gather(*work, return_exceptions=True)
+
+    def launch(self, work: list[Any]) -> tuple[asyncio.Future[Sequence[Any]], int]:
+        """Start the work of some events: a future of their results, and the bytes that it holds (0: not known).
+
+        For base classes of authors' classes; an author overrides `external`.
+        """
+        return asyncio.ensure_future(self.external(work)), 0
 
 
 class ExternalProducer(ExternalWork):

@@ -1,0 +1,206 @@
+"""Who makes what, and who reads it: the data flow of a process, with every fault that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .errors import ConfigurationError, EvprocError, Fault, did_you_mean
+from .module import (
+    Analyzer,
+    Catalog,
+    ExternalFilter,
+    ExternalProducer,
+    ExternalWork,
+    Filter,
+    Module,
+    OutputModule,
+    Producer,
+    Source,
+    products_of,
+)
+
+if TYPE_CHECKING:
+    from .process import Process
+
+KINDS: tuple[tuple[type[Module], str, str], ...] = (
+    (Source, "source", "chunks"),
+    (Producer, "producer", "produce"),
+    (ExternalProducer, "producer", "produce"),
+    (Filter, "filter", "filter"),
+    (ExternalFilter, "filter", "filter"),
+    (Analyzer, "analyzer", "analyze"),
+    (OutputModule, "output", "write"),
+)
+
+
+def kind_of(module: Module) -> str:
+    """source, producer, filter, analyzer or output; empty for a class that is none of them."""
+    return next((name for kind, name, _ in KINDS if isinstance(module, kind)), "")
+
+
+@dataclass(slots=True)
+class Flow:
+    """The data flow of a process."""
+
+    offered: Catalog = field(default_factory=lambda: Catalog({}))
+    """All products: those of the source and those of the modules."""
+    makers: dict[str, str] = field(default_factory=dict)
+    """Product -> label of the module that makes it."""
+    reads: dict[str, dict[str, tuple[str, ...] | None]] = field(default_factory=dict)
+    """Label -> what it may read: product -> None, collection -> its fields."""
+    edges: list[tuple[str, str, str]] = field(default_factory=list)
+    """(label of the maker, label of the reader, product)."""
+    faults: list[Fault] = field(default_factory=list)
+    source: str = ""
+    """Label of the source."""
+
+    def products(self, label: str) -> frozenset[str]:
+        """The products that a module reads, collections resolved to their fields."""
+        return frozenset(key for key, fields in self.reads.get(label, {}).items() if fields is None)
+
+    def source_keys(self, labels: set[str]) -> frozenset[str]:
+        """The products of the source that any of these modules reads."""
+        return frozenset(key for label in labels for key in self.products(label) if self.makers[key] == self.source)
+
+
+def resolve(process: Process) -> Flow:
+    """Find the maker of everything that every module reads. Opens the source's files; runs nothing."""
+    flow = Flow()
+    for part in [*process.modules.values(), *process.services.values()]:
+        flow.faults.extend(part.faults())
+    sound = {label: module for label, module in process.modules.items() if not module.faults()}
+    _find_source(process, sound, flow)
+    for label, module in sound.items():
+        _declare_products(label, module, flow)
+    if flow.source:
+        for label, module in sound.items():
+            if label != flow.source:
+                _resolve_inputs(label, module, process, flow)
+    flow.faults.extend(_cycles(flow))
+    return flow
+
+
+def _find_source(process: Process, sound: Mapping[str, Module], flow: Flow) -> None:
+    sources = [label for label, module in process.modules.items() if isinstance(module, Source)]
+    if len(sources) != 1:
+        wrong = (
+            f"has several sources: {', '.join(sources)}" if sources else "has no source; add one: process.source = ..."
+        )
+        flow.faults.append(Fault(f"process '{process.name}' {wrong}", where=process.where))
+        return
+    source = sound.get(sources[0])
+    if not isinstance(source, Source):
+        return
+    try:
+        catalog = source.catalog()
+    except ConfigurationError as error:
+        flow.faults.extend(error.faults)
+    except EvprocError as error:
+        flow.faults.append(Fault(str(error), source.label, where=source.where))
+    else:
+        flow.source = source.label
+        flow.offered = Catalog(
+            dict(catalog.products), dict(catalog.collections), dict(catalog.unreadable), catalog.events, catalog.where
+        )
+        flow.makers = dict.fromkeys(catalog.products, source.label)
+
+
+def _declare_products(label: str, module: Module, flow: Flow) -> None:
+    if not kind_of(module):
+        flow.faults.append(
+            Fault(f"{type(module).__name__} is no kind of module that can be run", label, where=module.where)
+        )
+    for key, kind in products_of(module).items():
+        if key in flow.makers or key in flow.offered.collections:
+            there = f"a branch of the source ({flow.offered.where})" if key in flow.offered.products else "a collection"
+            flow.faults.append(
+                Fault(f"its product '{key}' has the name of {there}; rename the module", label, where=module.where)
+            )
+        flow.makers[key] = label
+        flow.offered.products[key] = kind
+
+
+def _resolve_inputs(label: str, module: Module, process: Process, flow: Flow) -> None:
+    reads = flow.reads.setdefault(label, {})
+    try:
+        wanted = module.resolve(flow.offered) if isinstance(module, OutputModule) else module.inputs()
+    except ConfigurationError as error:
+        flow.faults.extend(error.faults)
+        return
+    except EvprocError as error:
+        flow.faults.append(Fault(str(error), label, where=module.where))
+        return
+    for name, fields in wanted.items():
+        problem = _resolve_one(name, fields, process, flow, reads)
+        if problem:
+            flow.faults.append(Fault(problem, label, where=module.where))
+    for key, inner in reads.items():
+        if inner is None:
+            flow.edges.append((flow.makers[key], label, key))
+
+
+def _resolve_one(
+    name: str, fields: tuple[str, ...], process: Process, flow: Flow, reads: dict[str, tuple[str, ...] | None]
+) -> str:
+    """Enter one input into `reads`; returns what is wrong with it, or nothing."""
+    offered = flow.offered
+    if name in offered.products:
+        reads[name] = None
+        return ""
+    if name in offered.collections:
+        known = offered.collections[name]
+        unknown = [part for part in fields if part not in known]
+        for part in unknown:
+            reason = offered.unreadable.get(f"{name}_{part}")
+            if reason:
+                return f"reads '{name}_{part}', which cannot be read: {reason}"
+            near = did_you_mean(part, known) or f"; it has {', '.join(sorted(known)[:12])}"
+            return f"collection '{name}' has no field '{part}'{near}"
+        chosen = fields or known
+        reads[name] = chosen
+        reads.update(dict.fromkeys((f"{name}_{part}" for part in chosen), None))
+        return ""
+    if name in offered.unreadable:
+        return f"reads '{name}', which cannot be read: {offered.unreadable[name]}"
+    label = name.partition(":")[0]
+    if label in process.modules:
+        module = process.modules[label]
+        made = list(products_of(module)) if not module.faults() else []
+        if not made:
+            return f"reads '{name}', but module '{label}' makes no product" if not module.faults() else ""
+        return f"reads '{name}', but module '{label}' makes {', '.join(made)}"
+    near = did_you_mean(name, [*offered.products, *offered.collections])
+    return f"reads '{name}', which nothing makes and {offered.where or 'the source'} does not hold{near}"
+
+
+def _cycles(flow: Flow) -> list[Fault]:
+    """One fault for each cycle of modules that read one another's products."""
+    before: dict[str, list[str]] = {}
+    for maker, reader, _ in flow.edges:
+        before.setdefault(reader, []).append(maker)
+    faults: list[Fault] = []
+    seen: set[str] = set()
+    for start in before:
+        trail: list[str] = []
+        pending = [(start, iter(before.get(start, ())))] if start not in seen else []
+        while pending:
+            label, makers = pending[-1]
+            if label not in seen:
+                seen.add(label)
+                trail.append(label)
+            for maker in makers:
+                if maker in trail:
+                    cycle = [*trail[trail.index(maker) :], maker]
+                    faults.append(Fault(f"modules read one another's products: {' <- '.join(cycle)}"))
+                elif maker not in seen:
+                    pending.append((maker, iter(before.get(maker, ()))))
+                    break
+            else:
+                pending.pop()
+                trail.pop()
+    return faults
+
+
+__all__ = ["KINDS", "ExternalWork", "Flow", "kind_of", "resolve"]
