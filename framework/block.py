@@ -1,0 +1,105 @@
+"""An open block: its products, its place in the schedule, and what it is in the middle of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import compress
+from typing import Any
+
+import numpy as np
+
+from .event import Event, Store
+from .schedule import ALL_EVENTS, Mask
+from .sweep import Sweep
+
+
+@dataclass(slots=True)
+class Piece:
+    """External work of some events of a block, between `acquire` and `produce`."""
+
+    index: Sequence[int] | None
+    """The events; None: the whole block, as columns."""
+    answer: asyncio.Future[Sequence[Any]]
+    nbytes: int
+    since: float
+    """When it was handed out."""
+
+
+@dataclass(slots=True)
+class Harvest:
+    """What `produce` has returned so far for the pieces of one module."""
+
+    values: list[Any] = field(default_factory=list)
+    index: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class Block:
+    """A block of events on its way through the schedule."""
+
+    number: int
+    store: Store
+    chunk: Any
+    """What keeps the memory of its chunk accounted for."""
+    place: int = 0
+    """Number of the step that it is at."""
+    sweep: Sweep | None = None
+    """The sweep that the present step is in the middle of."""
+    todo: Sequence[int] | None = None
+    """The events of that sweep; None: all."""
+    begun: bool = False
+    """Whether the present step has begun."""
+    acquired: int = 0
+    """Events of the present step whose work has been handed out."""
+    masks: dict[int, Sequence[int] | None] = field(default_factory=lambda: {ALL_EVENTS: None})
+    """Mask -> numbers of its events, ascending; None: all."""
+    passed: dict[str, bytearray] = field(default_factory=dict)
+    """Filter -> for each event, 1 if it passes."""
+    done: dict[tuple[str, str], set[int]] = field(default_factory=dict)
+    """(module, phase) -> events that it has run for; kept only for modules with several steps."""
+    pieces: dict[str, list[Piece]] = field(default_factory=dict)
+    """Module -> external work handed out and not yet produced."""
+    harvest: dict[str, Harvest] = field(default_factory=dict)
+    """Module -> what `produce` returned for pieces whose step has not ended."""
+    collecting: tuple[str, Piece] | None = None
+    """The piece that `produce` is in the middle of."""
+
+    def events_of(self, number: int, masks: list[Mask]) -> Sequence[int] | None:
+        """The events of a mask; None: all."""
+        if number not in self.masks:
+            mask = masks[number]
+            if mask.paths:
+                self.masks[number] = self._union([self.events_of(path, masks) for path in mask.paths])
+            else:
+                self.masks[number] = self._narrowed(self.events_of(mask.parent, masks), mask.filter)
+        return self.masks[number]
+
+    def _narrowed(self, parent: Sequence[int] | None, name: str) -> Sequence[int] | None:
+        flags = self.passed[name]
+        if parent is None:
+            return None if all(flags) else list(compress(range(self.store.size), flags))
+        return [number for number in parent if flags[number]]
+
+    def _union(self, parts: list[Sequence[int] | None]) -> Sequence[int] | None:
+        if any(part is None for part in parts):
+            return None
+        return sorted({number for part in parts if part is not None for number in part})
+
+    def note_passed(self, name: str, answers: Any, index: Sequence[int] | None) -> int:
+        """Keep what a filter said for the events of `index` (None: all); returns how many pass."""
+        flags = self.passed.get(name)
+        if flags is None:
+            flags = self.passed[name] = bytearray(self.store.size)
+        if index is None:
+            flags[:] = bytes(answers) if isinstance(answers, list) else np.asarray(answers, dtype=np.uint8).tobytes()
+            return sum(flags)
+        for number, answer in zip(index, answers, strict=True):
+            flags[number] = bool(answer)
+        return sum(1 for answer in answers if answer)
+
+    def selected(self, index: Sequence[int] | None) -> list[Event]:
+        """The events of `index` (None: all)."""
+        events = self.store.events
+        return events if index is None else [events[number] for number in index]
