@@ -1,0 +1,229 @@
+"""Messages of the KServe v2 protocol (gRPC), from arrays and to arrays.
+
+The problem: a request of 602 kB handed to protobuf is copied three times before it reaches the socket, and
+an answer three times after it left it. So the two messages that carry tensors are put together and taken
+apart here.
+
+The policy: a message of protobuf is a row of fields, each a tag and a length before its bytes, and two
+messages written one after the other read as their union (protobuf, "Encoding"). All that is small (names,
+types, shapes) is written and read by protobuf, and kept: requests differ in their number of rows and in
+little else. The raw bytes of the tensors are fields of the outermost level, so that they are appended in
+one join, and found by walking over a handful of fields.
+
+The cost: one copy of the tensors' bytes in each direction. This knows two field numbers by heart
+(`raw_input_contents`, `raw_output_contents`), which can never change without a new protocol; a test holds
+both against protobuf's own reading.
+
+Everything else (metadata, configuration, statistics, index) is plain protobuf, from tritonclient's
+`service_pb2`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+from tritonclient.grpc import service_pb2 as messages
+
+from .tensors import Array, ModelMetadata, ModelStatistics, TensorSpec, datatype_of, dtype_of, from_wire, to_wire
+
+SERVICE = "/inference.GRPCInferenceService/"
+
+_ID = b"\x1a"  # field 3, bytes, of a request
+_RAW_INPUT = b"\x3a"  # field 7, bytes, of a request
+_ANSWER_ID = 3
+_RAW_OUTPUT = 6
+_KEPT_HEADER = 4096  # bytes; longer ones carry tensors in their typed form and are not worth keeping
+
+Described = tuple[str, str, tuple[int, ...]]
+"""Name, KServe's word for the type, and shape of one tensor."""
+
+
+def infer_request(
+    model: str, version: str, inputs: Mapping[str, Array], outputs: Sequence[str], request_id: str = ""
+) -> bytes:
+    """The bytes of a ModelInferRequest. Raises ValueError for an array that no server can take."""
+    described: list[Described] = []
+    raw: list[bytes | memoryview] = []
+    for name, array in inputs.items():
+        try:
+            described.append((name, datatype_of(array.dtype), array.shape))
+            raw.append(to_wire(array))
+        except ValueError as error:
+            raise ValueError(f"input '{name}': {error}") from None
+    parts: list[bytes | memoryview] = [_request_header(model, version, tuple(described), tuple(outputs))]
+    if request_id:
+        word = request_id.encode()
+        parts += (_ID, _varint(len(word)), word)
+    for data in raw:
+        parts += (_RAW_INPUT, _varint(len(data)), data)
+    return b"".join(parts)
+
+
+@lru_cache(maxsize=1024)
+def _request_header(model: str, version: str, inputs: tuple[Described, ...], outputs: tuple[str, ...]) -> bytes:
+    request = messages.ModelInferRequest(model_name=model, model_version=version)
+    for name, datatype, shape in inputs:
+        request.inputs.add(name=name, datatype=datatype, shape=shape)
+    for name in outputs:
+        request.outputs.add(name=name)
+    header: bytes = request.SerializeToString()
+    return header
+
+
+def infer_answer(data: bytes, wanted: Sequence[str] = ()) -> dict[str, Array]:
+    """The wanted outputs (all, if none is named) of the bytes of a ModelInferResponse, by name.
+
+    Raises ValueError if one is missing, or if its bytes are not what its type and shape say.
+    """
+    header: list[memoryview] = []
+    raw: list[memoryview] = []
+    for field, whole, content in _fields(memoryview(data)):
+        if field == _RAW_OUTPUT:
+            raw.append(content)
+        elif field != _ANSWER_ID:
+            header.append(whole)
+    head = b"".join(header)
+    described = _described(head) if not raw and len(head) > _KEPT_HEADER else _answer_header(head)
+    if raw and len(raw) != len(described):
+        raise ValueError(f"{len(described)} outputs are described, and the bytes of {len(raw)} came")
+    names = [name for name, _, _ in described]
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        came = ", ".join(names) or "none"
+        raise ValueError(f"output '{missing[0]}' was asked for and did not come (came: {came})")
+    if not raw:
+        return _typed_outputs(head, wanted)
+    answer = {}
+    for (name, datatype, shape), content in zip(described, raw, strict=True):
+        if not wanted or name in wanted:
+            answer[name] = _output(name, datatype, shape, content)
+    return answer
+
+
+def _output(name: str, datatype: str, shape: tuple[int, ...], content: memoryview) -> Array:
+    try:
+        if any(extent < 0 for extent in shape):
+            raise ValueError(f"its shape is stated as {shape}")
+        return from_wire(content, dtype_of(datatype), shape)
+    except ValueError as error:
+        raise ValueError(f"output '{name}': {error}") from None
+
+
+def _described(head: bytes) -> tuple[Described, ...]:
+    try:
+        answer = messages.ModelInferResponse.FromString(head)
+    except Exception as error:
+        raise ValueError(f"the answer is not a ModelInferResponse: {error}") from error
+    return tuple((output.name, output.datatype, tuple(output.shape)) for output in answer.outputs)
+
+
+_answer_header = lru_cache(maxsize=1024)(_described)
+
+_TYPED = {
+    "BOOL": "bool_contents",
+    "INT64": "int64_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+    **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
+    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
+}
+
+
+def _typed_outputs(head: bytes, wanted: Sequence[str]) -> dict[str, Array]:
+    """Outputs in the typed form that the protocol allows beside the raw one; Triton does not send it, others do."""
+    answer = {}
+    for output in messages.ModelInferResponse.FromString(head).outputs:
+        if wanted and output.name not in wanted:
+            continue
+        shape = tuple(output.shape)
+        values = getattr(output.contents, _TYPED.get(output.datatype, ""), ())
+        if len(values) != prod(shape) or any(extent < 0 for extent in shape):
+            raise ValueError(f"output '{output.name}': {len(values)} values came for shape {shape}")
+        array = np.empty(len(values), dtype_of(output.datatype))
+        array[:] = values
+        answer[output.name] = array.reshape(shape)
+    return answer
+
+
+def _varint(number: int) -> bytes:
+    parts = bytearray()
+    while number > 0x7F:
+        parts.append(number & 0x7F | 0x80)
+        number >>= 7
+    parts.append(number)
+    return bytes(parts)
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
+    """Each field of the outermost level: number, the whole field, and its content (empty for a bare number)."""
+    position, end = 0, len(data)
+    while position < end:
+        start = position
+        tag, position = _read_varint(data, position)
+        kind = tag & 7
+        if kind == 2:
+            length, position = _read_varint(data, position)
+        elif kind in (1, 5):
+            length = 8 if kind == 1 else 4
+        elif kind == 0:
+            _, position = _read_varint(data, position)
+            length = 0
+        else:
+            raise ValueError("the answer is not a ModelInferResponse")
+        content, position = position, position + length
+        if position > end:
+            raise ValueError(f"the answer ends {position - end} bytes too early")
+        yield tag >> 3, data[start:position], data[content:position]
+
+
+def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
+    number = shift = 0
+    while position < len(data):
+        byte = data[position]
+        position += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, position
+        shift += 7
+    raise ValueError("the answer ends in the middle of a number")
+
+
+def model_metadata(metadata: Any, config: Any) -> ModelMetadata:
+    """From a ModelMetadataResponse and the ModelConfig of the same model. Raises ValueError for an unknown type."""
+    batched = config.max_batch_size > 0
+    optional = {tensor.name for tensor in config.input if tensor.optional}
+
+    def specs(tensors: Any) -> tuple[TensorSpec, ...]:
+        return tuple(
+            TensorSpec(tensor.name, dtype_of(tensor.datatype), tuple(tensor.shape)[batched:], tensor.name in optional)
+            for tensor in tensors
+        )
+
+    return ModelMetadata(
+        name=metadata.name,
+        versions=tuple(metadata.versions),
+        platform=config.backend or config.platform or metadata.platform,
+        max_batch_size=config.max_batch_size,
+        inputs=specs(metadata.inputs),
+        outputs=specs(metadata.outputs),
+    )
+
+
+def model_statistics(model: str, answer: Any) -> ModelStatistics:
+    """From a ModelStatisticsResponse, summed over the versions of the model. The protocol counts in nanoseconds."""
+    rows = executions = requests = failures = queue = compute = 0
+    for version in answer.model_stats:
+        stats = version.inference_stats
+        rows += version.inference_count
+        executions += version.execution_count
+        requests += stats.success.count
+        failures += stats.fail.count
+        queue += stats.queue.ns
+        compute += stats.compute_input.ns + stats.compute_infer.ns + stats.compute_output.ns
+    return ModelStatistics(model, rows, executions, requests, failures, queue * 1e-9, compute * 1e-9)
