@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .event import Event, Store
+from .event import Event, Store, View
 from .schedule import ALL_EVENTS, Mask
 from .sweep import Sweep
 
@@ -49,8 +49,6 @@ class Block:
     """The sweep that the present step is in the middle of."""
     todo: Sequence[int] | None = None
     """The events of that sweep; None: all."""
-    begun: bool = False
-    """Whether the present step has begun."""
     acquired: int = 0
     """Events of the present step whose work has been handed out."""
     masks: dict[int, Sequence[int] | None] = field(default_factory=lambda: {ALL_EVENTS: None})
@@ -63,8 +61,16 @@ class Block:
     """Module -> external work handed out and not yet produced."""
     harvest: dict[str, Harvest] = field(default_factory=dict)
     """Module -> what `produce` returned for pieces whose step has not ended."""
-    collecting: tuple[str, Piece] | None = None
+    whole: dict[str, Sequence[int] | None] = field(default_factory=dict)
+    """Columnar module -> the events of its piece; None: all."""
+    whole_done: dict[str, bool] = field(default_factory=dict)
+    """Columnar module -> whether its piece has been produced, its step not yet ended."""
+    collecting: tuple[str, Piece, Sweep] | None = None
     """The piece that `produce` is in the middle of."""
+    thread: asyncio.Future[Any] | None = None
+    """The present step, if it runs in a thread."""
+    view: View | None = None
+    """What the present step may read."""
 
     def events_of(self, number: int, masks: list[Mask]) -> Sequence[int] | None:
         """The events of a mask; None: all."""
@@ -93,7 +99,9 @@ class Block:
         if flags is None:
             flags = self.passed[name] = bytearray(self.store.size)
         if index is None:
-            flags[:] = bytes(answers) if isinstance(answers, list) else np.asarray(answers, dtype=np.uint8).tobytes()
+            flags[:] = (
+                bytes(map(bool, answers)) if isinstance(answers, list) else np.asarray(answers, np.uint8).tobytes()
+            )
             return sum(flags)
         for number, answer in zip(index, answers, strict=True):
             flags[number] = bool(answer)

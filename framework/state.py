@@ -124,6 +124,11 @@ class RunState:
         if number in self.status and self.status[number] is not Status.READY:
             self._set_ready(number)
 
+    def answered(self, number: int) -> None:
+        """Some external work of a block has ended."""
+        if self.status.get(number) in (Status.ANSWERS, Status.BUDGET):
+            self._set_ready(number)
+
     def ended(self, number: int) -> None:
         """A block has ended; the next may have its turn."""
         assert number == self.turn, "blocks end in the order of the input"

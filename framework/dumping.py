@@ -1,0 +1,124 @@
+"""The expanded configuration of a process as plain data, and the hash of what changes its results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from .config import is_placement
+from .errors import ConfigurationError, Fault
+from .plugins import Registry, discover
+from .workflow_import import file_of
+
+if TYPE_CHECKING:
+    from .config import Configured
+    from .process import Process
+
+SECTIONS = ("services", "modules", "paths", "end_paths", "tasks")
+
+
+def dump(process: Process, *, full: bool = True, directory: Path | None = None) -> dict[str, Any]:
+    """The configuration as plain data (JSON types), from which `loading.load` makes the same process again.
+
+    `full` spells out all defaults; otherwise only what was set. Files of classes that are defined beside a workflow are named
+    relative to `directory`, or by absolute paths without one. Raises ConfigurationError with every fault of every parameter.
+    """
+    registry = discover()
+    parts = [*process.modules.values(), *process.services.values()]
+    faults = [fault for part in parts for fault in part.faults()]
+    faults += [fault for part in parts if (fault := _unnamed(part)) is not None]
+    options: dict[str, Any] = {}
+    try:
+        options = process.options.model_dump(mode="json", exclude_unset=not full)
+    except ConfigurationError as error:
+        faults += error.faults
+    if faults:
+        raise ConfigurationError(faults)
+
+    def entries(table: dict[str, Configured]) -> dict[str, Any]:
+        return {
+            label: {
+                "type": type_name(type(part), registry, directory),
+                **part.config.model_dump(mode="json", exclude_unset=not full),
+            }
+            for label, part in table.items()
+        }
+
+    data = {"process": process.name, "options": options}
+    data |= {"services": entries(process.services), "modules": entries(process.modules)}
+    data |= {name: {label: part.labels() for label, part in getattr(process, name).items()} for name in SECTIONS[2:]}
+    return {key: value for key, value in data.items() if value or key == "process"}
+
+
+def type_name(part: type[object], registry: Registry, directory: Path | None = None) -> str:
+    """How a configuration names a class: its plug-in name, `file.py:Class` or `package.module:Class`."""
+    file = file_of(part.__module__)
+    if file is not None:
+        shown = os.path.relpath(file.resolve(), directory.resolve()) if directory else str(file)
+        return f"{Path(shown).as_posix()}:{part.__qualname__}"
+    return registry.name_of(part) or f"{part.__module__}:{part.__qualname__}"
+
+
+def _unnamed(part: Configured) -> Fault | None:
+    """The fault of a class that has no name by which it could be found again."""
+    kind = type(part)
+    found: Any = sys.modules.get(kind.__module__)
+    for name in kind.__qualname__.split("."):
+        found = getattr(found, name, None)
+    if found is kind:
+        return None
+    why = "a function defines it" if "<locals>" in kind.__qualname__ else "its module has another of that name"
+    return Fault(f"class {kind.__qualname__} cannot be named in a file: {why}", part.label, where=part.where)
+
+
+def results_hash(process: Process) -> str:
+    """SHA-256, in hexadecimal, over all of the configuration that can change results.
+
+    That is everything but parameters marked as placement (servers, timeouts, streams ...) and services that have no others. It
+    does not depend on the order of modules, on spelled-out defaults, on plug-in names or on the folder of the workflow.
+    Raises ConfigurationError.
+    """
+    faults = [fault for part in [*process.modules.values(), *process.services.values()] for fault in part.faults()]
+    if faults:
+        raise ConfigurationError(faults)
+    data: dict[str, Any] = {"form": 1, "process": process.name}
+    data["modules"] = {label: _results_of(part) for label, part in process.modules.items()}
+    services = {label: _results_of(part) for label, part in process.services.items()}
+    data["services"] = {label: entry for label, entry in services.items() if entry["parameters"]}
+    data |= {name: {label: part.labels() for label, part in getattr(process, name).items()} for name in SECTIONS[2:]}
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _results_of(part: Configured) -> dict[str, Any]:
+    kind = type(part)
+    file = file_of(kind.__module__)
+    home = file.name if file is not None else kind.__module__
+    return {
+        "type": f"{home}:{kind.__qualname__}",
+        "parameters": _results(part.config, part.config.model_dump(mode="json")),
+    }
+
+
+def _results(block: BaseModel, dumped: dict[str, Any]) -> dict[str, Any]:
+    """Of a block and its dump, what is not placement."""
+    kept = {name: dumped[name] for name, field in type(block).model_fields.items() if not is_placement(field)}
+    return {name: _inner(getattr(block, name), value) for name, value in kept.items()}
+
+
+def _inner(value: Any, dumped: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return _results(value, dumped)
+    if isinstance(value, dict) and isinstance(dumped, dict):
+        items: Iterable[tuple[Any, Any]] = zip(dumped, value.values(), strict=True)
+        return {key: _inner(inner, dumped[key]) for key, inner in items}
+    if isinstance(value, list | tuple) and isinstance(dumped, list):
+        return [_inner(inner, plain) for inner, plain in zip(value, dumped, strict=True)]
+    return dumped

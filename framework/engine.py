@@ -1,0 +1,296 @@
+"""The engine: the one place that awaits.
+
+It asks the run's state what to do, does it, and says what happened. Blocks are not tasks: a block is parked by leaving it at its
+step, and resumed by looking at that step again, so that a parked block costs nothing and a run with blocks of one event is not
+slower than the loop that it is. The loop gives way to the event loop after `SLICE` seconds at the latest, so that answers of
+servers are taken, and requests sent, while modules compute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from enum import Enum
+from time import perf_counter
+from typing import Any
+
+from .binding import Binding
+from .block import Block
+from .event import Columns
+from .external import ExternalSteps, Outcome
+from .module import Chunk, ExternalWork
+from .reader import Reader
+from .report import Progress
+from .schedule import Phase, Schedule
+from .service import Service
+from .state import Action, RunState, Status
+from .sweep import Sweep
+
+SLICE = 0.005
+"""How long modules may compute before the event loop has a turn, seconds."""
+FOREVER = float("inf")
+
+
+class Waiting(Enum):
+    """What the whole job waits for, when no block can use the CPU."""
+
+    EXTERNAL = "external work"
+    INPUT = "input"
+    THREAD = "a thread"
+
+
+class Engine:
+    """Runs blocks through a schedule."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        bindings: list[Binding],
+        state: RunState,
+        services: Mapping[str, Service],
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        self.state = state
+        self.events_done = 0
+        self.waited = dict.fromkeys(Waiting, 0.0)
+        self.path_passed = dict.fromkeys(schedule.path_masks, 0)
+        self._schedule = schedule
+        self._bindings = bindings
+        self._services = services
+        self._pool = pool
+        self._wake = asyncio.Event()
+        self._blocks: dict[int, Block] = {}
+        self._external = ExternalSteps(state, self._answered)
+        self._reader: Reader | None = None
+        self.blocks_done = 0
+
+    async def run(self, reader: Reader) -> None:
+        """Run until the source is at its end, or `stop` was called. An error of a module ends it at once."""
+        self._reader = reader
+        reader.read_ahead()
+        state, given_way = self.state, perf_counter()
+        try:
+            while True:
+                state.available, state.exhausted = reader.available, reader.ended
+                action, number = state.decide()
+                if action is Action.RUN:
+                    self._advance(self._blocks[number], perf_counter() + SLICE)
+                elif action is Action.OPEN:
+                    store, chunk = reader.take()
+                    number = state.opened()
+                    self._blocks[number] = Block(number, store, chunk)
+                elif action is Action.WAIT:
+                    await self._wait()
+                    given_way = perf_counter()
+                else:
+                    reader.raise_failure()
+                    return
+                if perf_counter() - given_way > SLICE:
+                    await asyncio.sleep(0)
+                    given_way = perf_counter()
+        finally:
+            await self._abandon()
+
+    def stop(self) -> None:
+        """Open no more blocks; those that are open are finished."""
+        if self._reader:
+            self._reader.stop()
+        self._wake.set()
+
+    def changed(self) -> None:
+        """Something that the engine may be waiting for has happened."""
+        self._wake.set()
+
+    def progress(self, elapsed: float, rate: float, total: int | None) -> Progress:
+        """How far the run has come."""
+        status = {key: text for service in self._services.values() for key, text in service.status().items()}
+        return Progress(self.events_done, total, elapsed, rate, len(self._blocks), status)
+
+    async def _wait(self) -> None:
+        """The CPU has nothing to do until something happens."""
+        self._wake.clear()
+        for service in self._services.values():
+            service.idle()
+        statuses = set(self.state.status.values())
+        if statuses & {Status.ANSWERS, Status.BUDGET}:
+            reason = Waiting.EXTERNAL
+        else:
+            reason = Waiting.THREAD if Status.THREAD in statuses else Waiting.INPUT
+        if not statuses and self._reader and not self._reader.reading:
+            self._reader.read_ahead()
+        begin = perf_counter()
+        await self._wake.wait()
+        self.waited[reason] += perf_counter() - begin
+
+    def _answered(self, block: Block) -> None:
+        self.state.answered(block.number)
+        self._wake.set()
+
+    def _came_back(self, block: Block) -> None:
+        self.state.ready(block.number)
+        self._wake.set()
+
+    def _advance(self, block: Block, until: float) -> None:
+        """Take a block through its steps until it waits, has ended, or the time is up."""
+        steps, tail = self._bindings, self._schedule.tail
+        while True:
+            if block.place == tail:
+                self.state.waits(block.number, Status.TURN)
+                if self.state.status[block.number] is Status.TURN:
+                    return
+            if block.place == len(steps):
+                self._end(block)
+                return
+            binding = steps[block.place]
+            if binding.phase is Phase.ACQUIRE:
+                outcome = self._external.acquire(block, binding, self._todo, until)
+            elif binding.phase is Phase.COLLECT:
+                outcome = self._external.collect(block, binding, until)
+            else:
+                outcome = self._run_step(block, binding, until)
+            if outcome is not Outcome.ENDED:
+                return
+            for key in binding.step.release:
+                block.store.drop(key)
+            block.place += 1
+            block.sweep = block.todo = block.view = None
+            if perf_counter() >= until:
+                return
+
+    def _todo(self, block: Block, binding: Binding) -> Sequence[int] | None:
+        """The events that a step is for; None: all."""
+        index = block.events_of(binding.mask, self._schedule.masks)
+        if binding.step.repeated:
+            key = (binding.label, binding.phase.name)
+            done = block.done.setdefault(key, set())
+            every = range(block.store.size) if index is None else index
+            left = [number for number in every if number not in done]
+            done.update(left)
+            index = None if len(left) == block.store.size else left
+        return index
+
+    def _run_step(self, block: Block, binding: Binding, until: float) -> Outcome:
+        """A step without external work."""
+        store = block.store
+        if block.view is None:
+            block.todo = self._todo(block, binding)
+            block.view = binding.view(block)
+            if block.todo is not None and not len(block.todo):
+                binding.put_nothing(block)
+                return Outcome.ENDED
+            if binding.columnar or binding.module.threaded:
+                return self._run_whole(block, binding)
+            total = store.size if block.todo is None else len(block.todo)
+            block.sweep = Sweep(binding.function, total, block.selected(block.todo))
+        elif block.thread is not None:
+            return self._finish_thread(block, binding)
+        store.view = block.view
+        sweep = block.sweep
+        assert sweep is not None
+        try:
+            ended = sweep.advance(until)
+        except Exception as error:
+            place = len(sweep.results)
+            raise binding.failure(block, place if block.todo is None else block.todo[place], error) from error
+        if not ended:
+            return Outcome.MORE
+        binding.tally.cpu_s += sweep.seconds
+        binding.put(block, sweep.results, block.todo)
+        return Outcome.ENDED
+
+    def _run_whole(self, block: Block, binding: Binding) -> Outcome:
+        """A step that is not cut into pieces: a columnar one, or one in a thread."""
+        assert block.view is not None
+        block.store.view = block.view
+        if binding.module.threaded:
+            self.state.waits(block.number, Status.THREAD)
+            block.thread = asyncio.get_running_loop().run_in_executor(self._pool, _call_whole, binding, block)
+            block.thread.add_done_callback(lambda _: self._came_back(block))
+            return Outcome.WAITS
+        self._keep_whole(block, binding, _call_whole(binding, block))
+        return Outcome.ENDED
+
+    def _finish_thread(self, block: Block, binding: Binding) -> Outcome:
+        assert block.thread is not None
+        if not block.thread.done():
+            return Outcome.WAITS
+        result, block.thread = block.thread.result(), None
+        self._keep_whole(block, binding, result)
+        return Outcome.ENDED
+
+    def _keep_whole(self, block: Block, binding: Binding, called: tuple[object, float]) -> None:
+        result, seconds = called
+        binding.tally.cpu_s += seconds
+        if binding.columnar:
+            binding.put_columns(block, result, block.todo)
+        else:
+            assert isinstance(result, list)
+            binding.put(block, result, block.todo)
+
+    def _end(self, block: Block) -> None:
+        for label, mask in self._schedule.path_masks.items():
+            index = block.events_of(mask, self._schedule.masks)
+            self.path_passed[label] += block.store.size if index is None else len(index)
+        self.events_done += block.store.size
+        self.blocks_done += 1
+        self.state.ended(block.number)
+        del self._blocks[block.number]
+        if self._reader:
+            self._reader.give_back(block.chunk)
+
+    async def _abandon(self) -> None:
+        """Leave nothing running: cancel external work, wait for threads."""
+        pending: list[asyncio.Future[Any]] = []
+        for block in self._blocks.values():
+            pending.extend(piece.answer for pieces in block.pieces.values() for piece in pieces)
+            if block.thread is not None:
+                pending.append(block.thread)
+        for future in pending:
+            future.cancel()
+        if pending:
+            await asyncio.gather(*pending, return_exceptions=True)
+        self._blocks.clear()
+        if self._reader:
+            await self._reader.close()
+
+
+def _call_whole(binding: Binding, block: Block) -> tuple[object, float]:
+    """Call a columnar method once, or a per-event one for all its events; in a thread perhaps."""
+    assert block.view is not None
+    begin = perf_counter()
+    if binding.columnar:
+        try:
+            result: object = binding.function(Columns(block.view, block.todo))
+        except Exception as error:
+            raise binding.failure(block, None, error) from error
+    else:
+        events = block.selected(block.todo)
+        sweep = Sweep(binding.function, len(events), events)
+        try:
+            sweep.advance(FOREVER)
+        except Exception as error:
+            place = len(sweep.results)
+            raise binding.failure(block, place if block.todo is None else block.todo[place], error) from error
+        result = sweep.results
+    return result, perf_counter() - begin
+
+
+def block_size(schedule: Schedule, bindings: list[Binding], wanted: int | str) -> Callable[[Chunk, int], int]:
+    """How many events of a chunk make a block: what the user says, or what fits the modules and the memory.
+
+    External work wants blocks that are small enough to overlap and large enough to share requests; columnar modules want all
+    they can get; per-event modules do not mind.
+    """
+    external = any(isinstance(step.module, ExternalWork) for step in schedule.steps)
+    columnar = any(binding.columnar for binding in bindings if binding.phase is not Phase.TAIL)
+    events = (5000 if columnar else 2000) if external else (1 << 40 if columnar else 2000)
+    most_bytes = 8 << 20 if external else 64 << 20
+
+    def size(chunk: Chunk, nbytes: int) -> int:
+        if isinstance(wanted, int):
+            return wanted
+        per_event = max(1, nbytes // max(1, len(chunk)))
+        return max(1, min(events, most_bytes // per_event))
+
+    return size

@@ -1,0 +1,222 @@
+"""External work: `acquire` hands it out piece by piece, `collect` takes back what has been answered.
+
+A piece is some consecutive events of a block whose work goes out together: few enough bytes that memory stays bounded (one event
+of FACILE is 2.3 MB), many enough events that the call costs nothing. Between the two, pieces are futures. When work in flight
+holds all the memory that it may, `acquire` pauses in the middle of the block, and the answers that are there are produced first,
+whichever step they belong to: that frees memory, and no block can wait for memory that itself holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from enum import Enum
+from time import perf_counter
+from typing import Any
+
+from .binding import Binding
+from .block import Block, Harvest, Piece
+from .event import Columns
+from .module import ExternalWork
+from .state import RunState, Status
+from .sweep import Sweep
+
+PIECE_BYTES = 4 << 20
+"""Bytes of work in one piece, about."""
+
+
+class Outcome(Enum):
+    """How a call of a step ended."""
+
+    ENDED = "ended"
+    MORE = "more"
+    """Its time was up."""
+    WAITS = "waits"
+
+
+class ExternalSteps:
+    """The steps of modules with external work."""
+
+    def __init__(self, state: RunState, answered: Callable[[Block], None]) -> None:
+        self._state = state
+        self._answered = answered
+        #: the collecting step of each module, by label; for answers that are produced before their step
+        self._collecting: dict[str, Binding] = {}
+
+    def acquire(
+        self, block: Block, binding: Binding, todo: Callable[[Block, Binding], Sequence[int] | None], until: float
+    ) -> Outcome:
+        """Hand out the work of the events of a step."""
+        if block.view is None:
+            block.view = binding.view(block)
+            block.todo = todo(block, binding)
+            block.acquired = 0
+            block.pieces.setdefault(binding.label, [])
+            events = block.selected(block.todo)
+            if events and not binding.columnar:
+                block.sweep = Sweep(binding.acquire, len(events), events, piece=1)
+        total = block.store.size if block.todo is None else len(block.todo)
+        self._collecting.setdefault(binding.label, binding)
+        while block.acquired < total:
+            if not self._state.in_flight.open:
+                if not self._free_some(block, until):
+                    self._state.waits(block.number, Status.BUDGET)
+                    if self._state.status[block.number] is Status.BUDGET:
+                        return Outcome.WAITS
+                if perf_counter() >= until:
+                    return Outcome.MORE
+                continue
+            if binding.columnar:
+                self._launch_block(block, binding, total)
+            else:
+                self._launch_piece(block, binding, total)
+            if perf_counter() >= until and block.acquired < total:
+                return Outcome.MORE
+        return Outcome.ENDED
+
+    def _launch_piece(self, block: Block, binding: Binding, total: int) -> None:
+        sweep, first = block.sweep, block.acquired
+        assert sweep is not None
+        assert block.view is not None
+        block.store.view = block.view
+        spent = sweep.seconds
+        try:
+            sweep.advance(0.0, limit=min(binding.piece_events, total - first))
+        except Exception as error:
+            place = len(sweep.results)
+            raise binding.failure(block, place if block.todo is None else block.todo[place], error) from error
+        binding.tally.cpu_s += sweep.seconds - spent
+        stop = len(sweep.results)
+        work = sweep.results[first:]
+        sweep.results[first:] = [None] * len(work)
+        index = range(first, stop) if block.todo is None else block.todo[first:stop]
+        block.acquired = stop
+        self._launch(block, binding, work, index)
+
+    def _launch_block(self, block: Block, binding: Binding, total: int) -> None:
+        assert block.view is not None
+        block.store.view = block.view
+        begin = perf_counter()
+        try:
+            work = binding.acquire(Columns(block.view, block.todo))
+        except Exception as error:
+            raise binding.failure(block, None, error) from error
+        binding.tally.cpu_s += perf_counter() - begin
+        block.acquired = total
+        block.whole[binding.label] = block.todo
+        self._launch(block, binding, [work], None)
+
+    def _launch(self, block: Block, binding: Binding, work: list[Any], index: Sequence[int] | None) -> None:
+        module = binding.module
+        assert isinstance(module, ExternalWork)
+        try:
+            answer, nbytes = module.launch(work)
+        except Exception as error:
+            place = getattr(error, "place", None)
+            number = index[place] if index is not None and isinstance(place, int) else None
+            raise binding.failure(block, number, error) from error
+        events = len(work)
+        budget = self._state.in_flight
+        nbytes = nbytes or events * max(1, budget.limit // module.MAX_EVENTS)
+        budget.take(nbytes)
+        most = min(PIECE_BYTES, max(1, budget.limit // 4))
+        binding.piece_events = max(1, min(8 * binding.piece_events, most * events // nbytes))
+        block.pieces[binding.label].append(Piece(index, answer, nbytes, perf_counter()))
+        answer.add_done_callback(lambda _: self._answered(block))
+
+    def collect(self, block: Block, binding: Binding, until: float) -> Outcome:
+        """Produce what has been answered; ends when all has."""
+        label = binding.label
+        while block.pieces[label] or (block.collecting and block.collecting[0] == label):
+            if not self._produce_some(block, binding, until):
+                self._state.waits(block.number, Status.ANSWERS)
+                return Outcome.WAITS
+            if perf_counter() >= until:
+                return Outcome.MORE
+        harvest = block.harvest.pop(label, None)
+        if harvest is None:
+            if not binding.columnar or not block.whole_done.pop(label, False):
+                binding.put_nothing(block)
+            return Outcome.ENDED
+        index: Sequence[int] | None = harvest.index
+        values = harvest.values
+        if len(harvest.index) == block.store.size:
+            values = [None] * block.store.size
+            for number, value in zip(harvest.index, harvest.values, strict=True):
+                values[number] = value
+            index = None
+        binding.put(block, values, index)
+        return Outcome.ENDED
+
+    def _free_some(self, block: Block, until: float) -> bool:
+        """Produce answers of this block, of whichever step, for the sake of their memory."""
+        for label, binding in self._collecting.items():
+            if block.pieces.get(label) and self._produce_some(block, binding, until):
+                return True
+        return False
+
+    def _produce_some(self, block: Block, binding: Binding, until: float) -> bool:
+        """Produce for one answered piece, as far as time allows; returns whether there was one."""
+        label = binding.label
+        if block.collecting is None:
+            pieces = block.pieces[label]
+            piece = next((piece for piece in pieces if piece.answer.done()), None)
+            if piece is None:
+                return False
+            pieces.remove(piece)
+            results = self._results(block, binding, piece)
+            binding.tally.external_wait_s += perf_counter() - piece.since
+            if piece.index is None:
+                self._produce_block(block, binding, piece, results)
+                return True
+            events = block.selected(piece.index)
+            block.collecting = (label, piece, Sweep(binding.function, len(events), events, results))
+        label, piece, sweep = block.collecting
+        binding = self._collecting[label]
+        assert piece.index is not None
+        block.store.view = binding.view(block)
+        spent = sweep.seconds
+        try:
+            ended = sweep.advance(until)
+        except Exception as error:
+            raise binding.failure(block, piece.index[len(sweep.results)], error) from error
+        binding.tally.cpu_s += sweep.seconds - spent
+        if ended:
+            harvest = block.harvest.setdefault(label, Harvest())
+            harvest.values.extend(sweep.results)
+            harvest.index.extend(piece.index)
+            block.collecting = None
+            self._state.freed(piece.nbytes)
+        return True
+
+    def _produce_block(self, block: Block, binding: Binding, piece: Piece, results: Sequence[Any]) -> None:
+        index = block.whole.pop(binding.label)
+        view = block.store.view = binding.view(block)
+        begin = perf_counter()
+        try:
+            result = binding.function(Columns(view, index), results[0])
+        except Exception as error:
+            raise binding.failure(block, None, error) from error
+        binding.tally.cpu_s += perf_counter() - begin
+        binding.put_columns(block, result, index)
+        block.whole_done[binding.label] = True
+        self._state.freed(piece.nbytes)
+
+    def _results(self, block: Block, binding: Binding, piece: Piece) -> Sequence[Any]:
+        """What came of the work of a piece; raises the first error in it, with its event."""
+        try:
+            results = piece.answer.result()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            place = getattr(error, "place", None)
+            number = piece.index[place] if piece.index is not None and isinstance(place, int) else None
+            raise binding.failure(block, number, error) from error
+        expected = 1 if piece.index is None else len(piece.index)
+        if len(results) != expected:
+            wrong = ValueError(f"`external` returned {len(results)} results for {expected} events")
+            raise binding.failure(block, None, wrong)
+        if any(issubclass(kind, BaseException) for kind in set(map(type, results))):
+            place, cause = next((i, item) for i, item in enumerate(results) if isinstance(item, BaseException))
+            raise binding.failure(block, None if piece.index is None else piece.index[place], cause) from cause
+        return results

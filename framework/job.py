@@ -1,0 +1,287 @@
+"""A job: check everything, begin, run, end, report."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from time import perf_counter
+
+from .binding import Binding
+from .engine import Engine, Waiting, block_size
+from .errors import ConfigurationError, Fault
+from .flow import Flow, kind_of, resolve
+from .limits import limit_line
+from .module import ExternalWork, Module, OutputModule
+from .process import Process
+from .reader import Reader
+from .report import ModuleReport, PathReport, Progress, Report
+from .schedule import Schedule, compile_schedule
+from .service import Job
+from .state import Budget, RunState
+
+MEGABYTE = 1_000_000
+ProgressCallback = Callable[[Progress], None]
+
+
+@dataclass(slots=True)
+class Plan:
+    """A process that was found sound: its data flow and its schedule."""
+
+    flow: Flow
+    schedule: Schedule
+
+
+def run(process: Process, progress: ProgressCallback | None = None) -> Report:
+    """Run a process to the end. Raises an EvprocError if the job fails; the outputs then do not exist.
+
+    Ctrl-C ends the job cleanly: the events in flight are finished, the outputs are complete for the events done, and
+    `report.interrupted` is true. A second Ctrl-C breaks it off.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(_run(process, progress))
+    box: list[Report | BaseException] = []
+
+    def target() -> None:
+        try:
+            box.append(asyncio.run(_run(process, progress)))
+        except BaseException as error:
+            box.append(error)
+
+    thread = threading.Thread(target=target, name="evproc-job")
+    thread.start()
+    thread.join()
+    if isinstance(box[0], BaseException):
+        raise box[0]
+    return box[0]
+
+
+def check(process: Process) -> tuple[list[Fault], list[str]]:
+    """All faults of a process, and warnings. Opens the source's files and the services; runs nothing."""
+
+    async def look() -> tuple[list[Fault], list[str]]:
+        try:
+            plan, faults = await _prepare(process)
+            return faults, plan.schedule.warnings
+        finally:
+            await _end_services(process)
+
+    return asyncio.run(look())
+
+
+async def _prepare(process: Process) -> tuple[Plan, list[Fault]]:
+    """Resolve and compile; collect the faults of all parts."""
+    flow = resolve(process)
+    schedule = compile_schedule(process, flow)
+    faults = [*process._faults, *flow.faults, *schedule.faults]
+    try:
+        _ = process.options
+    except ConfigurationError as error:
+        faults.extend(error.faults)
+    for module in process.modules.values():
+        if not module.faults():
+            faults.extend(_labelled(fault, module.label, module.where) for fault in module.check())
+    for service in process.services.values():
+        if not service.faults():
+            sound = {label: module for label, module in process.modules.items() if not module.faults()}
+            running = {label: module for label, module in sound.items() if faults or label in schedule.labels}
+            faults.extend(_labelled(fault, service.label, service.where) for fault in await service.check(running))
+    return Plan(flow, schedule), list(dict.fromkeys(faults))
+
+
+def _labelled(fault: Fault, label: str, where: str) -> Fault:
+    return Fault(fault.message, fault.label or label, fault.key, fault.where or where)
+
+
+async def _end_services(process: Process) -> None:
+    for service in process.services.values():
+        if not service.faults():
+            await service.end_job()
+
+
+async def _run(process: Process, progress: ProgressCallback | None) -> Report:
+    report = Report(process.name)
+    try:
+        plan, faults = await _prepare(process)
+        if faults:
+            raise ConfigurationError(faults)
+        report.warnings = list(plan.schedule.warnings)
+        options = process.options
+        with ThreadPoolExecutor(options.threads, thread_name_prefix="evproc") as pool:
+            job = Job(process.name, process.services, pool, int(options.in_flight * MEGABYTE))
+            await _run_job(process, plan, job, report, progress)
+    finally:
+        await _end_services(process)
+    return report
+
+
+async def _run_job(process: Process, plan: Plan, job: Job, report: Report, progress: ProgressCallback | None) -> None:
+    """Begin the parts, run, end them, and give the outputs their names; or leave nothing of them."""
+    options, schedule = process.options, plan.schedule
+    source = process.source_module
+    assert source is not None
+    running: list[Module] = [source, *dict.fromkeys(step.module for step in schedule.steps)]
+    for service in process.services.values():
+        await service.begin_job(job)
+    begun: list[Module] = []
+    try:
+        for module in running:
+            begun.append(module)
+            if isinstance(module, ExternalWork):
+                module._pool = job.pool
+            module.begin_job(job)
+        report.modules = [ModuleReport(module.label, type(module).__name__, kind_of(module)) for module in running]
+        tallies = {tally.label: tally for tally in report.modules}
+        bindings = _bind(process, plan, tallies)
+        streams = options.streams if isinstance(options.streams, int) else options.MAX_STREAMS
+        state = RunState(streams, Budget(job.in_flight_bytes))
+        engine = Engine(schedule, bindings, state, process.services, job.pool)
+        reader = Reader(
+            source,
+            plan.flow.source_keys(schedule.labels),
+            memory=Budget(int(options.memory * MEGABYTE)),
+            block_events=block_size(schedule, bindings, options.block),
+            changed=engine.changed,
+        )
+        begin = perf_counter()
+        with _interruptible(engine, report), _ticking(engine, progress, options.progress, plan.flow.offered.events):
+            with _calm_collector():
+                await engine.run(reader)
+        report.wall_s = perf_counter() - begin
+        _fill(report, engine, tallies[source.label])
+    except BaseException:
+        _end(begun, failed=True)
+        raise
+    _end(begun, failed=False)
+    report.outputs = [written for module in running if isinstance(module, OutputModule) if (written := module.report())]
+    report.services = {label: service.report() for label, service in process.services.items()}
+    report.peak_memory_mb = peak_memory_mb()
+    report.limit = limit_line(report)
+    if progress:
+        rate = report.events / report.wall_s if report.wall_s > 0 else 0.0
+        progress(Progress(report.events, report.events, report.wall_s, rate, 0, {}, done=True))
+
+
+def _bind(process: Process, plan: Plan, tallies: dict[str, ModuleReport]) -> list[Binding]:
+    paths: dict[str, list[str]] = {}
+    for label, path in [*process.paths.items(), *process.end_paths.items()]:
+        for member in path.labels():
+            paths.setdefault(member, []).append(label)
+    bindings = []
+    for step in plan.schedule.steps:
+        label = step.node.label
+        bindings.append(Binding(step, plan.flow, tallies[label], paths.get(label, [])))
+        if bindings[-1].kind == "filter" and tallies[label].passed is None:
+            tallies[label].passed = 0
+    return bindings
+
+
+def _end(modules: list[Module], *, failed: bool) -> None:
+    """End all modules, then commit or discard; one that fails does not keep the others from ending."""
+    failures: list[BaseException] = []
+    for module in modules:
+        try:
+            module.end_job()
+        except Exception as error:
+            failures.append(error)
+    for module in modules:
+        try:
+            if failed or failures:
+                module.discard()
+            else:
+                module.commit()
+        except Exception as error:
+            failures.append(error)
+            with suppress(Exception):
+                module.discard()
+    if failures and not failed:
+        raise failures[0]
+
+
+def _fill(report: Report, engine: Engine, source: ModuleReport) -> None:
+    report.events = engine.events_done
+    report.blocks = engine.blocks_done
+    report.waiting_external_s = engine.waited[Waiting.EXTERNAL]
+    report.waiting_input_s = engine.waited[Waiting.INPUT]
+    report.busy_s = report.wall_s - report.waiting_external_s - report.waiting_input_s
+    report.paths = [PathReport(label, engine.events_done, passed) for label, passed in engine.path_passed.items()]
+    source.calls = engine.events_done
+
+
+@contextmanager
+def _interruptible(engine: Engine, report: Report) -> Iterator[None]:
+    """The first Ctrl-C (or SIGTERM) ends the job cleanly, the second breaks it off."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def interrupt() -> None:
+        if report.interrupted and task:
+            task.cancel()
+        report.interrupted = True
+        engine.stop()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for number in signals:
+        loop.add_signal_handler(number, interrupt)
+    try:
+        yield
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _ticking(engine: Engine, progress: ProgressCallback | None, period: float, total: int | None) -> Iterator[None]:
+    """Report progress every `period` seconds."""
+    if progress is None:
+        yield
+        return
+    loop, begin = asyncio.get_running_loop(), perf_counter()
+    marks = [(begin, 0)]
+    handle: list[asyncio.TimerHandle] = []
+
+    def tick() -> None:
+        now = perf_counter()
+        marks.append((now, engine.events_done))
+        del marks[:-10]
+        since, events = marks[0]
+        rate = (engine.events_done - events) / (now - since) if now > since else 0.0
+        progress(engine.progress(now - begin, rate, total))
+        handle[:] = [loop.call_later(period, tick)]
+
+    tick()
+    try:
+        yield
+    finally:
+        handle[0].cancel()
+
+
+@contextmanager
+def _calm_collector() -> Iterator[None]:
+    """Events are many and have no cycles: let Python's cycle collector look at them rarely."""
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def peak_memory_mb() -> float:
+    """Largest resident memory of this process so far, MB."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / MEGABYTE

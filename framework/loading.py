@@ -1,0 +1,241 @@
+"""From a file to a `Process`: a workflow in Python, or a configuration in YAML or JSON as `evproc config` writes it.
+
+process: DIMUON                                        the name
+options: {streams: 4}                                  fields of `Options`
+services: {inference: {type: InferenceService, ...}}   label -> type and parameters
+modules: {mass: {type: dimuon.py:Mass, ...}, ...}      likewise; the source is one of them
+paths: {select: [mass, window]}                        label -> labels of modules, in order
+end_paths: {end: [out]}
+tasks: {extra: [energy]}
+
+`type` is the name of a plug-in, `package.module:Class`, or `file.py:Class` with a path from the folder of the configuration.
+All faults of a file are reported together.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .documents import Document, parse_document
+from .dumping import SECTIONS, dump, results_hash
+from .errors import ConfigurationError, EvprocError, Fault, PluginError, did_you_mean
+from .plugins import Registry, contract_faults, discover
+from .process import EndPath, Process, Task
+from .process import Path as ModulePath
+from .workflow_import import import_types, import_workflow
+
+if TYPE_CHECKING:
+    from .module import Module
+    from .service import Service
+
+__all__ = ["dump", "load", "results_hash"]
+
+_LISTS = {"paths": ModulePath, "end_paths": EndPath, "tasks": Task}
+
+
+def load(path: Path, arguments: Sequence[str] = ()) -> Process:
+    """The process that a file describes. `arguments` become `sys.argv[1:]` of a Python workflow.
+
+    Raises ConfigurationError with all the faults that can be found without compiling the process.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigurationError([_absent(path)])
+    if path.suffix == ".py":
+        return _load_python(path, arguments)
+    if path.suffix in (".yaml", ".yml", ".json"):
+        if arguments:
+            raise ConfigurationError([Fault(f"a configuration takes no arguments, but got {' '.join(arguments)}")])
+        return _DocumentLoader(path).load()
+    raise ConfigurationError([Fault(f"'{path}' is no workflow: its name must end in .py, .yaml, .yml or .json")])
+
+
+def _absent(path: Path) -> Fault:
+    if path.is_dir():
+        return Fault(f"'{path}' is a folder, not a workflow file")
+    if not path.parent.is_dir():
+        return Fault(f"there is no workflow file '{path}': the folder '{path.parent}' does not exist")
+    near = did_you_mean(path.name, [item.name for item in path.parent.iterdir() if item.is_file()])
+    return Fault(f"there is no workflow file '{path}'{near}")
+
+
+def _load_python(path: Path, arguments: Sequence[str]) -> Process:
+    names = vars(import_workflow(path, arguments))
+    process = names.get("process")
+    if isinstance(process, Process):
+        return process
+    others = [name for name, value in names.items() if isinstance(value, Process)]
+    if others:
+        found = f"the Process here is named '{others[0]}'; name it `process`"
+    elif process is not None:
+        found = f"here `process` is {_kind(process)}"
+    else:
+        found = "it defines no Process"
+    raise ConfigurationError([Fault(f"a workflow file defines `process = Process(...)`: {found}", where=path.name)])
+
+
+def _kind(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+
+
+class _DocumentLoader:
+    """Builds one process from one configuration file, collecting faults."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.faults: list[Fault] = []
+        self.registry: Registry = discover()
+        self.document = Document()
+
+    def load(self) -> Process:
+        try:
+            text = self.path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError([Fault(f"cannot read '{self.path}': {error}")]) from error
+        self.document = parse_document(text, self.path.name, self.path.suffix == ".json")
+        self.faults.extend(self.document.faults)
+        data = self.document.data
+        if data is None and self.faults:
+            raise ConfigurationError(self.faults)
+        if not isinstance(data, dict):
+            self.fault(f"a configuration is a table of {', '.join(('process', 'options', *SECTIONS))}")
+            raise ConfigurationError(self.faults)
+        process = self.build(data)
+        if self.faults:
+            for part in [*process.modules.values(), *process.services.values()]:
+                self.faults.extend(part.faults())
+            try:
+                _ = process.options
+            except ConfigurationError as error:
+                self.faults.extend(error.faults)
+            raise ConfigurationError(self.faults)
+        return process
+
+    def fault(self, message: str, *keys: str) -> None:
+        """Note a fault of the entry at `keys`."""
+        self.faults.append(Fault(message, ".".join(keys[1:]) or "".join(keys), where=self.where(*keys)))
+
+    def where(self, *keys: str) -> str:
+        line = self.document.lines.get(keys)
+        return f"{self.path.name}:{line}" if line else self.path.name
+
+    def build(self, data: dict[Any, Any]) -> Process:
+        known = ["process", "options", *SECTIONS]
+        for key in data:
+            if key not in known:
+                hint = did_you_mean(str(key), known) or f"; there are {', '.join(known)}"
+                self.fault(f"unknown section{hint}", str(key))
+        name = data.get("process")
+        if not isinstance(name, str) or not name:
+            self.fault("the name of the process must be given, as text", "process")
+        process = Process(str(name))
+        options = self.table(data, "options")
+        process.set_options(**{str(key): value for key, value in options.items()})
+        process.__dict__["where"] = self.where("options") if options else self.where("process")
+        homes: dict[str, str] = {}
+        for section in ("services", "modules"):
+            for label, entry in self.table(data, section).items():
+                part = self.part(section, label, entry)
+                if part is not None and self.place(process, section, label, part, homes):
+                    part.where = self.where(section, label)
+        labels = [str(label) for label in self.table(data, "modules")]
+        for section, kind in _LISTS.items():
+            for label, members in self.table(data, section).items():
+                if self.members_exist(section, str(label), members, labels):
+                    path = kind(*members)
+                    if self.place(process, section, label, path, homes):
+                        path.where = self.where(section, label)
+        return process
+
+    def table(self, data: Mapping[Any, Any], section: str) -> Mapping[Any, Any]:
+        """A section, which must be a table; empty if it is absent or wrong."""
+        entries = data.get(section)
+        if entries is None:
+            return {}
+        if isinstance(entries, dict):
+            return entries
+        if not any(fault.label == section for fault in self.faults):
+            self.fault(f"must be a table, not {_kind(entries)}", section)
+        return {}
+
+    def place(self, process: Process, section: str, label: Any, part: Any, homes: dict[str, str]) -> bool:
+        """Make a part an attribute of the process, unless its label is wrong or taken."""
+        name = str(label)
+        if not isinstance(label, str) or not label.isidentifier():
+            self.fault("a label must be a name as in Python: letters, digits and underscores", section, name)
+        elif label in homes:
+            self.fault(f"the label is in {homes[label]} already", section, label)
+        else:
+            homes[label] = section
+            try:
+                setattr(process, label, part)
+            except (AttributeError, TypeError, ValueError) as error:
+                self.fault(str(error), section, label)
+            else:
+                return True
+        return False
+
+    def part(self, section: str, label: Any, entry: Any) -> Module | Service | None:
+        """The module or service of an entry; None, and a fault, if its type is wrong."""
+        keys = (section, str(label))
+        if not isinstance(entry, dict):
+            self.fault(f"must be a table with a type, not {_kind(entry)}", *keys)
+            return None
+        name = entry.get("type")
+        if not isinstance(name, str):
+            self.fault("its type must be given", *keys)
+            return None
+        kind = self.type_of(name, keys)
+        if kind is None:
+            return None
+        from .module import Module
+        from .service import Service
+
+        wanted = Module if section == "modules" else Service
+        wrong = contract_faults(kind)
+        if not wrong and not issubclass(kind, wanted):
+            wrong = [f"{kind.__name__} is no {wanted.__name__} and does not belong in {section}"]
+        for message in wrong:
+            self.fault(f"type '{name}': {message}", *keys)
+        if wrong:
+            return None
+        made: Module | Service = kind(**{str(key): value for key, value in entry.items() if key != "type"})
+        return made
+
+    def type_of(self, name: str, keys: tuple[str, str]) -> Any:
+        """What a type names; None, and a fault, if there is no such thing."""
+        home, _, attribute = name.rpartition(":")
+        try:
+            if not home:
+                return self.registry.get(name).load_part()
+            module = import_types(self.path.parent / home) if home.endswith(".py") else importlib.import_module(home)
+        except PluginError as error:
+            self.fault(f"unknown type: {error}" if name not in self.registry else str(error), *keys)
+        except ConfigurationError as error:
+            self.fault(f"type '{name}' cannot be loaded: {'; '.join(str(fault) for fault in error.faults)}", *keys)
+        except (EvprocError, Exception) as error:
+            self.fault(f"type '{name}' cannot be loaded: {type(error).__name__}: {error}", *keys)
+        else:
+            found: Any = module
+            for part in attribute.split("."):
+                found = getattr(found, part, None)
+            if found is None:
+                classes = [key for key, value in vars(module).items() if isinstance(value, type)]
+                self.fault(
+                    f"unknown type: '{home}' has no class '{attribute}'{did_you_mean(attribute, classes)}", *keys
+                )
+            return found
+        return None
+
+    def members_exist(self, section: str, label: str, members: Any, labels: list[str]) -> bool:
+        """Whether the members of a path are a list of labels of modules."""
+        if not isinstance(members, list) or not all(isinstance(member, str) for member in members):
+            self.fault("must be a list of labels", section, label)
+            return False
+        for member in members:
+            if member not in labels:
+                self.fault(f"there is no module '{member}'{did_you_mean(member, labels)}", section, label)
+        return all(member in labels for member in members)

@@ -1,0 +1,167 @@
+"""The reader: gets chunks from the source in a thread of its own, one ahead, and cuts them into blocks.
+
+Reading ahead hides the latency of a remote file; it is bounded by bytes. A chunk counts against the budget from the moment that
+it is read until the last of its blocks has ended, because the columns of a block are views of the chunk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from .errors import EvprocError, InputError
+from .event import Store
+from .module import Chunk, Source
+from .state import Budget
+
+AHEAD = 1
+"""Chunks that may be waiting, read and not begun."""
+
+
+class OpenChunk:
+    """A chunk of which blocks are open or still to be cut."""
+
+    __slots__ = ("at", "blocks", "chunk", "nbytes")
+
+    def __init__(self, chunk: Chunk) -> None:
+        self.chunk = chunk
+        self.nbytes = chunk.nbytes or sum(column.nbytes for column in chunk.columns.values())
+        #: events that have been cut off so far
+        self.at = 0
+        #: blocks of it that are open
+        self.blocks = 0
+
+    @property
+    def spent(self) -> bool:
+        """Whether all of it has been cut and all its blocks have ended."""
+        return self.at >= len(self.chunk) and not self.blocks
+
+
+class Reader:
+    """Reads chunks and cuts blocks. `changed` is called when a chunk has come or the source is at its end."""
+
+    def __init__(
+        self,
+        source: Source,
+        keys: frozenset[str],
+        *,
+        memory: Budget,
+        block_events: Callable[[Chunk, int], int],
+        changed: Callable[[], None],
+    ) -> None:
+        self._source = source
+        self._keys = keys
+        self._memory = memory
+        self._block_events = block_events
+        self._changed = changed
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="evproc-reader")
+        self._chunks: Iterator[Chunk] | None = None
+        self._waiting: deque[OpenChunk] = deque()
+        self._reading: asyncio.Future[Chunk | None] | None = None
+        self._largest = 0
+        self._events = 0
+        self._failure: BaseException | None = None
+        self.ended = False
+
+    @property
+    def available(self) -> int:
+        """1 if a block can be taken at once, else 0."""
+        return 1 if self._waiting else 0
+
+    @property
+    def reading(self) -> bool:
+        """Whether a chunk is being read."""
+        return self._reading is not None
+
+    def read_ahead(self) -> None:
+        """Start to read the next chunk, if none is being read and the budget allows."""
+        fits = not self._memory.used or self._memory.used + self._largest <= self._memory.limit
+        if self.ended or self._reading or len(self._waiting) > AHEAD or not fits:
+            return
+        self._reading = asyncio.get_running_loop().run_in_executor(self._thread, self._next)
+        self._reading.add_done_callback(self._came)
+
+    def _next(self) -> Chunk | None:
+        if self._chunks is None:
+            self._chunks = iter(self._source.chunks(self._keys))
+        for chunk in self._chunks:
+            if len(chunk):
+                return chunk
+        return None
+
+    def _came(self, reading: asyncio.Future[Chunk | None]) -> None:
+        self._reading = None
+        if reading.cancelled():
+            return
+        error = reading.exception()
+        chunk = None if error else reading.result()
+        if error:
+            self._failure = error
+        if chunk is None:
+            self.ended = True
+        elif not self.ended:
+            opened = OpenChunk(chunk)
+            self._memory.take(opened.nbytes)
+            self._largest = max(self._largest, opened.nbytes)
+            self._waiting.append(opened)
+            self.read_ahead()
+        self._changed()
+
+    def raise_failure(self) -> None:
+        """Raise what went wrong while reading, if anything did."""
+        error = self._failure
+        if error is None:
+            return
+        if isinstance(error, EvprocError):
+            raise error
+        label = self._source.label
+        raise InputError(f"source '{label}' ({type(self._source).__name__}) failed: {error!r}") from error
+
+    def take(self) -> tuple[Store, OpenChunk]:
+        """Cut the next block."""
+        opened = self._waiting[0]
+        chunk, first = opened.chunk, opened.at
+        size = max(1, min(self._block_events(chunk, opened.nbytes), len(chunk) - first))
+        stop = first + size
+        where = f"{chunk.where}, from entry {first} of it" if first and chunk.where else chunk.where
+        store = Store(size, chunk.ids.slice(first, stop), self._events, where)
+        if size == len(chunk):
+            store.columns.update(chunk.columns)
+        else:
+            store.columns.update({key: column.slice(first, stop) for key, column in chunk.columns.items()})
+        self._events += size
+        opened.at = stop
+        opened.blocks += 1
+        if stop == len(chunk):
+            self._waiting.popleft()
+        self.read_ahead()
+        return store, opened
+
+    def give_back(self, opened: OpenChunk) -> None:
+        """A block of a chunk has ended."""
+        opened.blocks -= 1
+        if opened.spent:
+            self._memory.give(opened.nbytes)
+            self.read_ahead()
+
+    def stop(self) -> None:
+        """Read no more, and forget what was read and not begun."""
+        self.ended = True
+        for opened in self._waiting:
+            opened.at = len(opened.chunk)
+            if opened.spent:
+                self._memory.give(opened.nbytes)
+        self._waiting.clear()
+
+    async def close(self) -> None:
+        """Stop, and wait for the thread."""
+        self.stop()
+        if self._reading:
+            await asyncio.wait([self._reading])
+        chunks: Any = self._chunks
+        if hasattr(chunks, "close"):
+            await asyncio.get_running_loop().run_in_executor(self._thread, chunks.close)
+        self._thread.shutdown(wait=True)

@@ -1,0 +1,140 @@
+"""Import Python files that lie anywhere: workflow files, and files whose classes a configuration names.
+
+A workflow is executed under a module name of its own, with its folder first on `sys.path`, so that it can import what lies
+beside it. Afterwards the folder stays on the path, last, because a module may import a helper only when it is called. Two
+folders may both hold a `common.py`; what one workflow imported from its folder is forgotten before another folder's is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import cast
+
+from .errors import ConfigurationError, EvprocError, Fault
+
+_PREFIX = "evproc_workflow_"
+_ROOT = str(Path(__file__).resolve().parent)
+_siblings: dict[str, Path] = {}
+"""Name of each module that a workflow imported from its own folder -> its file."""
+
+
+class _Uncached(SourceFileLoader):
+    """Compiles the file each time, and leaves no `__pycache__` beside a workflow."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+def import_workflow(path: Path, arguments: Sequence[str] = ()) -> ModuleType:
+    """Execute a workflow file; `arguments` are its `sys.argv[1:]`.
+
+    Raises ConfigurationError with file and line if it fails, and whatever EvprocError it raises itself.
+    """
+    path = path.absolute()
+    name = f"{_PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    spec = cast(ModuleSpec, spec_from_loader(name, _Uncached(name, str(path))))
+    module = module_from_spec(spec)
+    module.__file__ = str(path)
+    _forget_other_folders(path.parent)
+    sys.modules[name] = module
+    argv, sys.argv = sys.argv, [str(path), *arguments]
+    try:
+        with _folder_first(path.parent), _explained(path):
+            cast(_Uncached, spec.loader).exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    finally:
+        sys.argv = argv
+    return module
+
+
+def import_types(path: Path) -> ModuleType:
+    """Import a file for the classes that it defines, under its plain name where that is free. Raises ConfigurationError."""
+    path = path.absolute()
+    folder, parts = path.parent, [path.stem]
+    while (folder / "__init__.py").exists():
+        folder, parts = folder.parent, [folder.name, *parts]
+    name = ".".join(parts)
+    _forget_other_folders(folder)
+    known = sys.modules.get(name)
+    if known is not None and getattr(known, "__file__", None) == str(path):
+        return known
+    taken = known is not None or parts[0] in sys.builtin_module_names or not all(part.isidentifier() for part in parts)
+    if taken:
+        return import_workflow(path)
+    with _folder_first(folder), _explained(path):
+        return importlib.import_module(name)
+
+
+def file_of(module_name: str) -> Path | None:
+    """The file of a module that cannot be imported by its name elsewhere: a workflow, or what lies beside it."""
+    if module_name in _siblings:
+        return _siblings[module_name]
+    if module_name.startswith(_PREFIX) or module_name == "__main__":
+        file = getattr(sys.modules.get(module_name), "__file__", None)
+        return Path(file).absolute() if file else None
+    return None
+
+
+@contextmanager
+def _folder_first(folder: Path) -> Iterator[None]:
+    """Put a folder first on the path, and last on leaving; note what is imported from it."""
+    known = set(sys.modules)
+    entry = str(folder)
+    sys.path.insert(0, entry)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(entry)
+        if entry not in sys.path:
+            sys.path.append(entry)
+        for name in set(sys.modules) - known:
+            file = getattr(sys.modules[name], "__file__", None)
+            base = folder.joinpath(*name.split("."))
+            if file in (f"{base}.py", f"{base}/__init__.py"):
+                _siblings[name] = Path(file)
+
+
+def _forget_other_folders(folder: Path) -> None:
+    for name, file in list(_siblings.items()):
+        if not file.is_relative_to(folder):
+            del _siblings[name]
+            sys.modules.pop(name, None)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what a workflow file raises into a ConfigurationError that names its file and line."""
+    try:
+        yield
+    except EvprocError:
+        raise
+    except Exception as error:
+        raise ConfigurationError([_fault(error, path)]) from error
+
+
+def _fault(error: Exception, path: Path) -> Fault:
+    kind = type(error).__name__
+    if isinstance(error, SyntaxError) and error.filename:
+        source = f": {error.text.strip()}" if error.text and error.text.strip() else ""
+        return Fault(f"{kind}: {error.msg}{source}", where=f"{Path(error.filename).name}:{error.lineno}")
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
+    mine = [frame for frame in frames if frame.filename == str(path)]
+    where = f"{path.name}:{mine[-1].lineno}" if mine else path.name
+    message = f"{kind}: {error}" if str(error) else kind
+    last = frames[-1] if frames else None
+    if last and last.filename != str(path) and not str(Path(last.filename).resolve()).startswith(_ROOT):
+        message += f" (raised in {Path(last.filename).name}:{last.lineno})"
+    return Fault(message, where=where)
