@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic._internal._model_construction import ModelMetaclass
@@ -242,17 +242,15 @@ def unit_of(field: FieldInfo) -> str:
 class Options(Block):
     """How a process runs. None of it changes results."""
 
-    streams: Annotated[int, Field(ge=1)] | str = Parameter(
+    streams: Annotated[int, Field(ge=1)] | Literal["auto"] = Parameter(
         "auto",
         description="blocks in flight at most; auto opens another whenever the CPU would wait",
         placement=True,
-        pattern="^auto$",
     )
-    block: Annotated[int, Field(ge=1)] | str = Parameter(
+    block: Annotated[int, Field(ge=1)] | Literal["auto"] = Parameter(
         "auto",
         description="events in a block; 1 is event by event; auto fits the modules and the memory",
         placement=True,
-        pattern="^auto$",
     )
     memory: float = Parameter(
         192.0, description="budget for events in flight, read ahead included", unit="MB", placement=True, gt=0
