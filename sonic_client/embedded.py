@@ -1,0 +1,336 @@
+"""A real Triton of the job's own: started when it is needed, stopped with the job, never left behind.
+
+    server = EmbeddedServer("models")          # an ordinary model repository
+    await server.start()                       # or: with server: ...
+    transport = open_transport(server.url)
+
+Three processes: the job; a supervisor (`embedded_supervisor`), which ends the server when the job ends in
+whatever way, kill -9 included; and `tritonserver`, which starts one more for each model instance. Both of
+ours have sessions of their own: Ctrl-C in a terminal reaches the job alone, which finishes its requests and
+then stops the server.
+
+What the server is given, in a temporary folder that the supervisor removes:
+
+    backends/python/            the wheel's Python backend, with the stub of this minor version of Python
+    backends/onnxruntime/       model.py: our backend for ONNX models (see there)
+    lib/                        this Python's shared library, under each name that a stub asks for
+    bin/python3, pyvenv.cfg     a virtual environment on this Python ...
+    lib/python3.X/site-packages/evproc.pth      ... that sees the packages that the job sees
+
+The last two are the way to the job's packages because the stub starts Python in its isolated mode: it does
+not read PYTHONPATH. It takes the first `python3` of PATH for its home, and honours the `pyvenv.cfg` beside
+it and `.pth` files. Folders of PYTHONPATH that hold a `model.py` are left out: Python would import that one
+in place of every model's own.
+
+Ports: one, on 127.0.0.1 only, chosen free; if another process takes it before the server does, it is tried
+again with another. HTTP and metrics are off. Ready is when the server's log says that it listens, which it
+does after all models are loaded: no port is probed, nothing waits for longer than 20 ms. If the server ends
+before that, the error quotes the log: the line of each model that failed, or else the last lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import re
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from shutil import copy2, rmtree
+from types import TracebackType
+
+from evproc.framework.errors import DeadlineExceeded, InternalError, ServerUnavailable, did_you_mean
+
+from .triton_wheel import TritonFiles, locate, require_onnxruntime, shared_python
+
+_POLL = 0.02  # s
+_PORT_ATTEMPTS = 5
+_EXIT_SECONDS = 5  # that the server waits for requests under way when it is stopped
+_GRACE = 10.0  # s, after which it is killed
+_NUMBER = itertools.count()
+
+
+class EmbeddedServer:
+    """A Triton server on loopback, for this job.
+
+    `models` is a model repository, or several. `load` names the models to load; None is all of them. `log` is the file
+    for the server's log; None is a temporary one, which is removed when the server is stopped without a fault.
+    `threads` is what one instance of an ONNX model computes on, unless its configuration says otherwise.
+    """
+
+    def __init__(
+        self,
+        models: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        load: Sequence[str] | None = None,
+        log: str | os.PathLike[str] | None = None,
+        threads: int = 1,
+    ) -> None:
+        folders = [models] if isinstance(models, str | os.PathLike) else list(models)
+        self.models = tuple(Path(folder).absolute() for folder in folders)
+        self.load = None if load is None else tuple(load)
+        self.threads = threads
+        self._own_log = log is None
+        self._log = None if log is None else Path(log).absolute()
+        self._supervisor: subprocess.Popen[bytes] | None = None
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        """The address of the server. Raises InternalError while it is not running."""
+        if self._supervisor is None:
+            raise InternalError("the embedded server has no address before it is started")
+        return f"grpc://127.0.0.1:{self._port}"
+
+    @property
+    def log_path(self) -> Path | None:
+        """The file of the server's log; None if there is none (yet)."""
+        return self._log
+
+    @property
+    def running(self) -> bool:
+        """Whether the server was started and has not ended."""
+        return self._supervisor is not None and self._supervisor.poll() is None
+
+    async def start(self, timeout: float = 60.0) -> None:  # noqa: ASYNC109  # the same for both forms
+        """Start the server, and return when all models are ready.
+
+        Raises ServerUnavailable if something that it needs is missing, or if it ends, with the reason from its log;
+        DeadlineExceeded after `timeout` seconds. Nothing is left running then.
+        """
+        try:
+            for _ in self._starting(timeout):
+                await asyncio.sleep(_POLL)
+        except BaseException:
+            self._stop_now(failed=True)
+            raise
+
+    async def stop(self) -> None:
+        """Stop the server, and return when all its processes are gone. May be called at any time, and twice."""
+        supervisor = self._hang_up()
+        while supervisor is not None and supervisor.poll() is None:  # noqa: ASYNC110  # a process tells nobody
+            await asyncio.sleep(_POLL)
+        self._forget(failed=False)
+
+    def __enter__(self) -> EmbeddedServer:
+        """Start the server without an event loop."""
+        try:
+            for _ in self._starting(60.0):
+                time.sleep(_POLL)
+        except BaseException:
+            self._stop_now(failed=True)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop_now(failed=False)
+
+    async def __aenter__(self) -> EmbeddedServer:
+        """Start the server."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _starting(self, timeout: float) -> Iterator[None]:
+        """The start, as steps between which the caller waits."""
+        if self.running:
+            raise InternalError("the embedded server is running already")
+        files = locate()
+        names = self._check_models()
+        deadline = time.monotonic() + timeout
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            self._port = free_port()
+            self._launch(files, names)
+            assert self._supervisor is not None
+            while not (log := self._read_log()).listening(self._port):
+                if self._supervisor.poll() is not None:
+                    if log.port_taken and attempt < _PORT_ATTEMPTS:
+                        break
+                    raise ServerUnavailable(self._describe_end(self._read_log()))
+                if time.monotonic() > deadline:
+                    words = log.tail()
+                    raise DeadlineExceeded(
+                        f"the embedded Triton was not ready within {timeout:g} s; its log ({self._log}) ends with:\n{words}"
+                    )
+                yield
+            else:
+                return
+
+    def _check_models(self) -> list[str]:
+        """The models to load. Raises ServerUnavailable for a repository or a model that is not there."""
+        found: dict[str, Path] = {}
+        for folder in self.models:
+            if not folder.is_dir():
+                raise ServerUnavailable(f"the model repository {folder} is not there")
+            found.update({entry.name: entry for entry in sorted(folder.iterdir()) if entry.is_dir()})
+        names = sorted(found) if self.load is None else list(self.load)
+        places = ", ".join(str(folder) for folder in self.models)
+        if not names:
+            raise ServerUnavailable(f"there is no model in the repository {places}")
+        for name in names:
+            if name not in found:
+                raise ServerUnavailable(f"model '{name}' is not in the repository {places}{did_you_mean(name, found)}")
+        if any(next(found[name].rglob("*.onnx"), None) for name in names):
+            require_onnxruntime()
+        return names
+
+    def _launch(self, files: TritonFiles, names: Sequence[str]) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="evproc-triton-"))
+        shared = f"evproc_{os.getpid()}_{next(_NUMBER)}_"
+        try:
+            environment = _environment(folder, files, self.threads)
+            if self._log is None:
+                handle, path = tempfile.mkstemp(prefix="evproc-triton-", suffix=".log")
+                os.close(handle)
+                self._log = Path(path)
+            command = self._command(files, folder, names, shared)
+            supervisor = [sys.executable, "-I", "-S", str(Path(__file__).with_name("embedded_supervisor.py"))]
+            supervisor += [str(os.getpid()), str(_GRACE), str(folder), shared, "--"]
+            with self._log.open("wb") as log:
+                self._supervisor = subprocess.Popen(  # noqa: S603  # our own words
+                    [*supervisor, *command],
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    cwd=folder,
+                    env=environment,
+                    start_new_session=True,
+                )
+        except BaseException as error:
+            rmtree(folder, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise ServerUnavailable(f"the embedded Triton cannot be started: {error}") from error
+            raise
+
+    def _command(self, files: TritonFiles, folder: Path, names: Sequence[str], shared: str) -> list[str]:
+        return [
+            str(files.binary),
+            *(f"--model-repository={repository}" for repository in self.models),
+            f"--backend-directory={folder / 'backends'}",
+            f"--backend-config=python,shm-region-prefix-name={shared}",
+            f"--backend-config=onnxruntime,shm-region-prefix-name={shared}",
+            "--model-control-mode=explicit",
+            *(f"--load-model={name}" for name in names),
+            "--grpc-address=127.0.0.1",
+            f"--grpc-port={self._port}",
+            "--allow-http=false",
+            "--allow-metrics=false",
+            f"--exit-timeout-secs={_EXIT_SECONDS}",
+        ]
+
+    def _describe_end(self, log: ServerLog) -> str:
+        assert self._supervisor is not None
+        if reasons := log.failures():
+            return f"the embedded Triton cannot load its models (log: {self._log}):\n{reasons}"
+        code = self._supervisor.returncode
+        return f"the embedded Triton ended with code {code}; its log ({self._log}) ends with:\n{log.tail()}"
+
+    def _read_log(self) -> ServerLog:
+        assert self._log is not None
+        return ServerLog(self._log.read_text(errors="replace"))
+
+    def _hang_up(self) -> subprocess.Popen[bytes] | None:
+        """Close the pipe to the supervisor, which is what tells it to end the server."""
+        if self._supervisor is not None and self._supervisor.stdin is not None:
+            self._supervisor.stdin.close()
+        return self._supervisor
+
+    def _stop_now(self, *, failed: bool) -> None:
+        if (supervisor := self._hang_up()) is not None:
+            supervisor.wait()
+        self._forget(failed=failed)
+
+    def _forget(self, *, failed: bool) -> None:
+        self._supervisor = None
+        if self._own_log and self._log is not None:
+            if not failed:
+                self._log.unlink(missing_ok=True)
+            self._log = None
+
+
+class ServerLog:
+    """What the log of a server says."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def listening(self, port: int) -> bool:
+        """Whether the server takes requests on this port."""
+        return f'Started GRPCInferenceService at 127.0.0.1:{port}"' in self.text
+
+    @property
+    def port_taken(self) -> bool:
+        """Whether the server ended because another process has its port."""
+        return "Socket '127.0.0.1" in self.text and "already in use" in self.text
+
+    def failures(self) -> str:
+        """The reason for each model that could not be loaded, one to a line; empty if there is none."""
+        found = re.findall(r"\"failed to load '([^']+)' version (\d+): (.*)\"", self.text)
+        reasons = {name: reason.replace("\\n", "\n    ").strip() for name, _, reason in found}
+        for name, reason in re.findall(r"\"failed to load model '([^']+)': (.*)\"", self.text):
+            reasons.setdefault(name, reason)
+        return "\n".join(f"  model '{name}': {reason}" for name, reason in reasons.items())
+
+    def tail(self, lines: int = 15) -> str:
+        """The last lines, indented."""
+        shown = [line for line in self.text.splitlines() if line.strip()][-lines:]
+        return "\n".join(f"  {line}" for line in shown) or "  (it is empty)"
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that no process has at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _environment(folder: Path, files: TritonFiles, threads: int) -> dict[str, str]:
+    """Lay out the server's folder (see the head of this file), and return the environment that belongs to it."""
+    python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    backends, libraries = folder / "backends", folder / "lib"
+    for made in (backends / "python", backends / "onnxruntime", folder / "bin", libraries / python / "site-packages"):
+        made.mkdir(parents=True)
+    for path in files.python_backend:
+        copy2(path, backends / "python")  # a link would bring the stub's own library path into force
+    copy2(Path(__file__).parent / "onnx_backend" / "model.py", backends / "onnxruntime")
+
+    shared = shared_python() / f"lib{python}.so.1.0"
+    (libraries / shared.name).symlink_to(shared)
+    for bundled in files.libraries.glob(f"libpython3-*.{sys.version_info.minor}.so.1.0"):
+        (libraries / bundled.name).symlink_to(shared)
+
+    home = Path(sysconfig.get_config_var("BINDIR") or Path(sys.base_prefix) / "bin")
+    (folder / "bin" / "python3").symlink_to(home / python)
+    (folder / "pyvenv.cfg").write_text(f"home = {home}\ninclude-system-site-packages = false\n")
+    lines = [f"import site; site.addsitedir({path!r})" for path in _job_packages()]
+    (libraries / python / "site-packages" / "evproc.pth").write_text("\n".join(lines) + "\n")
+
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment["PATH"] = f"{folder / 'bin'}:{os.environ.get('PATH', os.defpath)}"
+    environment["LD_LIBRARY_PATH"] = f"{libraries}:{files.libraries}"
+    environment["EVPROC_ONNX_THREADS"] = str(threads)
+    environment["PYTHONUNBUFFERED"] = "1"
+    return environment
+
+
+def _job_packages() -> list[str]:
+    """The folders from which the server's Python takes packages: the job's, less what would hide a model."""
+    named = {os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}  # noqa: PTH100
+    return [
+        path
+        for path in dict.fromkeys(sys.path)
+        if Path(path).name in ("site-packages", "dist-packages")
+        or (os.path.abspath(path) in named and not Path(path, "model.py").exists())  # noqa: PTH100
+    ]
