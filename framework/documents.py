@@ -48,12 +48,16 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """YAML 1.2 scalars; lists are indented below their key, and nothing is an alias of something else."""
+    """YAML 1.2 scalars; lists of scalars on one line, and nothing is an alias of something else."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own table
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+    def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> yaml.SequenceNode:
+        scalars = not any(isinstance(item, dict | list) for item in sequence)
+        return super().represent_sequence(tag, sequence, flow_style=scalars)
 
 
 for _tag, _pattern, _first in _RESOLVERS:
@@ -140,11 +144,4 @@ def format_document(data: Any, form: str) -> str:
     """The text of plain data; `form` is `yaml` or `json`."""
     if form == "json":
         return json.dumps(data, indent=2) + "\n"
-    sections = []
-    for key, value in data.items():
-        sections.append(
-            yaml.dump(
-                {key: value}, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
-            )
-        )
-    return "".join(sections)
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=100, allow_unicode=True)

@@ -40,7 +40,7 @@ def import_workflow(path: Path, arguments: Sequence[str] = ()) -> ModuleType:
 
     Raises ConfigurationError with file and line if it fails, and whatever EvprocError it raises itself.
     """
-    path = path.absolute()
+    path = path.resolve()
     name = f"{_PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = cast(ModuleSpec, spec_from_loader(name, _Uncached(name, str(path))))
     module = module_from_spec(spec)
@@ -60,13 +60,22 @@ def import_workflow(path: Path, arguments: Sequence[str] = ()) -> ModuleType:
 
 
 def import_types(path: Path) -> ModuleType:
-    """Import a file for the classes that it defines, under its plain name where that is free. Raises ConfigurationError."""
-    path = path.absolute()
+    """Import a file for the classes that it defines, under its plain name where that is free. Raises ConfigurationError.
+
+    What lies in a package is imported as part of it, unless the package refuses.
+    """
+    path = path.resolve()
     folder, parts = path.parent, [path.stem]
     while (folder / "__init__.py").exists():
         folder, parts = folder.parent, [folder.name, *parts]
-    name = ".".join(parts)
     _forget_other_folders(folder)
+    if len(parts) > 1:
+        try:
+            with _folder_first(folder):
+                importlib.import_module(".".join(parts[:-1]))
+        except ImportError:
+            folder, parts = path.parent, [path.stem]
+    name = ".".join(parts)
     known = sys.modules.get(name)
     if known is not None and getattr(known, "__file__", None) == str(path):
         return known
@@ -83,7 +92,7 @@ def file_of(module_name: str) -> Path | None:
         return _siblings[module_name]
     if module_name.startswith(_PREFIX) or module_name == "__main__":
         file = getattr(sys.modules.get(module_name), "__file__", None)
-        return Path(file).absolute() if file else None
+        return Path(file).resolve() if file else None
     return None
 
 
