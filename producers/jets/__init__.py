@@ -1,0 +1,1 @@
+"""Jet energy regression: the generator-level pT of each reconstructed jet, by a small network."""
