@@ -1,8 +1,8 @@
 """Small dense networks: one table of layers, from which come the parameter count, the torch module and the ONNX file.
 
-The ONNX file is written node by node (BatchNormalization, Gemm, Relu) instead of by torch's exporter: the graph then has exactly
-the layers of the table, readable names, no constants besides the parameters, and the same bytes each time. Opset 15 and IR version 8
-are read by Triton 2.51's ONNX Runtime and by hls4ml.
+The ONNX file is written node by node (BatchNormalization, Gemm, Relu) instead of by torch's exporter: the graph then
+has exactly the layers of the table, readable names, no constants besides the parameters, and the same bytes each time.
+Opset 15 and IR version 8 are read by the ONNX Runtime of Triton 2.51 and by hls4ml.
 
 torch and onnx are imported inside the functions: serving a model needs neither.
 """
@@ -79,11 +79,12 @@ def torch_network(layers: Layers) -> torch.nn.Sequential:
 def fix_statistics(network: torch.nn.Sequential, sample: torch.Tensor, clip: tuple[float, float] = (0.0, 1.0)) -> None:
     """Set the statistics of each batch normalisation to those of a whole sample, and keep them from now on.
 
-    Training then sees the same function as inference. That matters for inputs over many orders of magnitude: the spread of a batch
-    is that of its few largest entries, and changes from batch to batch.
+    Training then sees the same function as inference. That matters for inputs over many orders of magnitude: the
+    spread of a batch is that of its few largest entries, and changes from batch to batch.
 
     sample: (rows, inputs) float32
-    clip:   quantiles; the first normalisation's statistics are of the inputs clipped to these, so that they describe the bulk
+    clip:   quantiles; the first normalisation's statistics are of the inputs clipped to these, so that they
+            describe the bulk
     """
     import torch
 
@@ -127,11 +128,14 @@ def onnx_model(
         return label
 
     widths: list[int] = []
+    counts: dict[str, int] = {}
     current = input_name
     modules = list(network)
     for index, module in enumerate(modules):
         last = index == len(modules) - 1
-        label = f"{index}_{type(module).__name__.lower()}"
+        kind = {"BatchNorm1d": "batchnorm", "Linear": "dense", "ReLU": "relu"}[type(module).__name__]
+        counts[kind] = counts.get(kind, 0) + 1
+        label = f"{kind}{counts[kind]}"
         result = output_name if last else label
         if isinstance(module, torch.nn.BatchNorm1d):
             assert module.running_mean is not None

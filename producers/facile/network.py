@@ -1,4 +1,7 @@
-"""The FACILE network: four dense layers with batch normalisation, 2,111 parameters ("Model4Exp" of the public training code)."""
+"""The FACILE network: four dense layers with batch normalisation, 2,111 parameters.
+
+It is "Model4Exp" of the public training code (JackDinsmore/FACILE on GitHub), layer by layer.
+"""
 
 from __future__ import annotations
 
@@ -18,4 +21,7 @@ LAYERS: Layers = (
     Dense(11, 3),
     Dense(3, 1, relu=False),
 )
-"""144 + 1332 + 144 + 407 + 44 + 36 + 4 = 2,111: 1,779 in the dense layers, 332 in the normalisations, moving statistics included."""
+"""144 + 1332 + 144 + 407 + 44 + 36 + 4 = 2,111 parameters.
+
+1,779 are in the dense layers, 332 in the normalisations, moving statistics included.
+"""

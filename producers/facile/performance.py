@@ -12,11 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from evproc.framework.errors import OutputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,6 +39,10 @@ class Performance:
     channels: int
     response: float
     resolution: float
+    response_error: float
+    """Statistical uncertainty of the response: 1.25 widths / sqrt(channels), as for the median of a normal distribution."""
+    resolution_error: float
+    """Statistical uncertainty of the resolution: 0.96 of it / sqrt(channels), likewise."""
     rms: float
     """Root of the mean squared error, GeV."""
     relative_rms: float
@@ -48,13 +55,16 @@ def performance(true: Floats, predicted: Floats) -> Performance:
     true, predicted: (channels,), GeV; true energies are above 0
     """
     if len(true) < MIN_CHANNELS:
-        return Performance(len(true), *[float("nan")] * 4)
+        return Performance(len(true), *[float("nan")] * 6)
     ratio = np.asarray(predicted, dtype=np.float64) / true
     low, middle, high = np.quantile(ratio, [0.16, 0.5, 0.84])
+    width, count = (high - low) / 2.0, np.sqrt(len(true))
     return Performance(
         channels=len(true),
         response=float(middle),
-        resolution=float((high - low) / 2.0 / middle),
+        resolution=float(width / middle),
+        response_error=float(1.25 * width / count),
+        resolution_error=float(0.96 * width / middle / count),
         rms=float(np.sqrt(np.mean((np.asarray(predicted, dtype=np.float64) - true) ** 2))),
         relative_rms=float(np.sqrt(np.mean((ratio - 1.0) ** 2))),
     )
@@ -72,7 +82,7 @@ def performance_table(true: Floats, facile: Floats, charge_sum: Floats, edges: S
         "| true energy, GeV | channels | response FACILE | charge sum | resolution FACILE | charge sum |",
         "|---|---|---|---|---|---|",
     ]
-    names = [f"{low:g}-{high:g}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    names = [f"{low:g}-{high:g}" for low, high in pairwise(edges)]
     ours = [*performance_in_bins(true, facile, edges), performance(true, facile)]
     plain = [*performance_in_bins(true, charge_sum, edges), performance(true, charge_sum)]
     for name, our, other in zip([*names, "all"], ours, plain, strict=True):
@@ -84,3 +94,84 @@ def performance_table(true: Floats, facile: Floats, charge_sum: Floats, edges: S
     lines.append(f"\nrms error: {our.rms:.3f} GeV (FACILE), {other.rms:.3f} GeV (charge sum)")
     lines.append(f"rms relative error: {our.relative_rms:.3f} (FACILE), {other.relative_rms:.3f} (charge sum)")
     return "\n".join(lines)
+
+
+def plot_performance(
+    true: Floats,
+    facile: Floats,
+    charge_sum: Floats,
+    path: str | Path,
+    edges: Sequence[float] = ENERGY_EDGES,
+) -> Path:
+    """Draw response and resolution of both methods against the true energy, and the ratio of the resolutions; a PNG file.
+
+    true, facile, charge_sum: (channels,), GeV, of the same channels; those below the first edge are left out
+    raises OutputError: the picture cannot be written
+    """
+    import matplotlib as mpl
+    import mplhep
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
+
+    path = Path(path)
+    methods = (
+        ("Charge sum", charge_sum, "#bd1f01", "s", "white"),
+        ("FACILE", facile, "#3f90da", "o", "#3f90da"),
+    )
+    with mpl.rc_context(mplhep.style.CMS):
+        figure = Figure(figsize=(10, 12))
+        response, resolution, ratio = figure.subplots(
+            3, 1, sharex=True, gridspec_kw={"height_ratios": [2.2, 3, 1.3], "hspace": 0.07}
+        )
+        widths = []
+        for name, predicted, colour, marker, face in methods:
+            bins = performance_in_bins(true, predicted, edges)
+            widths.append(np.array([each.resolution for each in bins]))
+            style = {"label": name, "color": colour, "marker": marker, "markerfacecolor": face}
+            middles, errors = [each.response for each in bins], [each.response_error for each in bins]
+            _draw_bins(response, edges, middles, errors, **style)
+            _draw_bins(resolution, edges, widths[-1], [each.resolution_error for each in bins], **style)
+        _draw_bins(ratio, edges, widths[1] / widths[0], None, color="#3f90da", marker="o")
+
+        response.axhline(1.0, color="0.6", linewidth=1.2, linestyle="--", zorder=0)
+        response.set_ylabel("Response")
+        low, high = response.get_ylim()
+        response.set_ylim(min(low, 0.9), max(high, 1.1) + 0.05)
+        resolution.legend(loc="upper right", fontsize=23)
+        resolution.set_yscale("log")
+        resolution.set_ylabel("Resolution [%]")
+        resolution.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        resolution.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
+        resolution.yaxis.set_minor_formatter("")
+        ratio.axhline(1.0, color="0.6", linewidth=1.2, linestyle="--", zorder=0)
+        ratio.set_ylim(0.3, 1.15)
+        ratio.set_ylabel("Ratio to sum", loc="center", fontsize=22)
+        ratio.set_xscale("log")
+        ratio.set_xlim(edges[0], edges[-1])
+        ratio.xaxis.set_major_formatter("{x:g}")
+        ratio.set_xlabel("True energy of the channel [GeV]")
+        inside = int(np.count_nonzero((true >= edges[0]) & (true < edges[-1])))
+        response.text(0.0, 1.03, "evproc toy", transform=response.transAxes, fontsize=26, fontweight="bold")
+        response.text(1.0, 1.03, f"{inside:,} channels", transform=response.transAxes, fontsize=22, ha="right")
+        figure.align_ylabels()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(path, dpi=110, bbox_inches="tight", format="png")
+        except OSError as error:
+            raise OutputError(f"cannot write the plot {path}: {error}") from error
+    return path
+
+
+def _draw_bins(
+    axes: Axes,
+    edges: Sequence[float],
+    values: Sequence[float] | Floats,
+    errors: Sequence[float] | None,
+    **style: Any,
+) -> None:
+    """Points in the (geometric) middle of the bins, with bars as wide as the bins."""
+    centres = np.sqrt(np.multiply(edges[:-1], edges[1:]))
+    bars = [centres - np.asarray(edges[:-1]), np.asarray(edges[1:]) - centres]
+    axes.errorbar(
+        centres, values, errors, bars, linestyle="none", markersize=9, linewidth=2, markeredgewidth=2, **style
+    )

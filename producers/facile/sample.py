@@ -4,21 +4,24 @@
 
 The toy, channel by channel (`Detector` is in detector.py):
 
-    energy     half of the channels take part in the collision's hard process: dN/dE ~ E^-1.6 from 0.1 to 400 GeV. On top come
-               soft particles of simultaneous collisions, more of them forward and in the front layers, mean 0.3 GeV.
-               The sum is the truth, `genEnergy`: what this bunch crossing left in the channel.
-    pile-up    the three crossings before and the three after leave energy in the same way, mean 0.4 GeV, one in fifty 5 GeV.
-               They are not in the truth, but their pulses reach into the slices.
-    pulse      each energy becomes charge / gain, spread over the slices by its arrival time. A low pulse comes up to 2.5 ns
-               late (time slew), and arrivals vary by 1 ns, and by 3 ns / sqrt(E) more for the few particles of small energies.
-    noise      photo-electrons of pulse and dark current are counted (Poisson, 44 fC each, a tenth of that fluctuation), electronics add
-               8 fC, the digitiser rounds.
+    energy     half of the channels take part in the collision's hard process: dN/dE ~ E^-1.6 from 0.1 to 400 GeV. On
+               top come soft particles of simultaneous collisions, more of them forward and in the front layers, mean
+               0.3 GeV. The sum is the truth, `genEnergy`: what this bunch crossing left in the channel.
+    pile-up    the three crossings before and the three after leave energy in the same way, mean 0.4 GeV, one in fifty
+               5 GeV. They are not in the truth, but their pulses reach into the slices.
+    pulse      each energy, divided by the gain, is a charge, spread over the slices by its arrival time. A low pulse
+               comes up to 2.5 ns late (time slew), and arrivals vary by 1 ns, and by 3 ns / sqrt(E + 0.5 GeV) more
+               for the few particles of small energies.
+    noise      photo-electrons of pulse and dark current are counted (Poisson, 44 fC each, a tenth of that
+               fluctuation), electronics add 8 fC, the digitiser rounds.
 
-Not in the toy: shower shapes (channels know nothing of each other), SiPM saturation (as if corrected for, as in the CMS producer).
+Not in the toy: shower shapes (channels know nothing of each other), SiPM saturation (as if corrected for, as in the CMS
+producer).
 
-Policy: an event depends on (seed, its number, its number of channels) alone, never on how many are made or in which pieces they are written.
-Memory is bounded by bytes: events are gathered until they hold about 8 MB, then written; 16,000 channels make 2.4 MB per event.
-What would change it: uproot learning to write jagged arrays of fixed-size arrays would make 8-fold branches one.
+Policy: an event depends on (seed, its number, its number of channels) alone, never on how many are made or in which
+pieces they are written. Memory is bounded by bytes: events are gathered until they hold about 8 MB, then written;
+16,000 channels make 2.4 MB per event.
+What would change it: if uproot learns to write jagged arrays of fixed-size arrays to a TTree, eight branches become one.
 """
 
 from __future__ import annotations
