@@ -70,7 +70,8 @@ def check(process: Process) -> tuple[list[Fault], list[str]]:
     async def look() -> tuple[list[Fault], list[str]]:
         try:
             plan, faults = await _prepare(process)
-            return faults, plan.schedule.warnings
+            noted = [text for service in process.services.values() for text in service.warnings]
+            return faults, [*plan.schedule.warnings, *noted]
         finally:
             await _end_services(process)
 
@@ -120,6 +121,11 @@ async def _run(process: Process, progress: ProgressCallback | None) -> Report:
             await _run_job(process, plan, job, report, progress)
     finally:
         await _end_services(process)
+    for label, service in process.services.items():
+        report.services[label] = service.report()
+        report.warnings.extend(service.warnings)
+    report.peak_memory_mb = peak_memory_mb()
+    report.limit = limit_line(report)
     return report
 
 
@@ -162,9 +168,6 @@ async def _run_job(process: Process, plan: Plan, job: Job, report: Report, progr
         raise
     _end(begun, failed=False)
     report.outputs = [written for module in running if isinstance(module, OutputModule) if (written := module.report())]
-    report.services = {label: service.report() for label, service in process.services.items()}
-    report.peak_memory_mb = peak_memory_mb()
-    report.limit = limit_line(report)
     if progress:
         rate = report.events / report.wall_s if report.wall_s > 0 else 0.0
         progress(Progress(report.events, report.events, report.wall_s, rate, 0, {}, done=True))

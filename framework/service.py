@@ -19,6 +19,11 @@ S = TypeVar("S", bound="Service")
 class Service(Configured):
     """Something that a whole job shares. All methods run in the event loop of the job."""
 
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        self.warnings: list[str] = []
+        """What the user should know, and does not keep the job from running."""
+
     async def check(self, modules: Mapping[str, Module]) -> list[Fault]:
         """Everything that would keep the job from running, found before the first event. May open connections."""
         return []

@@ -1,0 +1,72 @@
+"""How errors are shown: one block on stderr, with what caused it, and an exit code by whose fault it is."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from evproc.framework.errors import EvprocError
+
+INTERRUPTED = 130
+INTERNAL = 70
+_FRAMEWORK = str(Path(__file__).resolve().parent.parent)
+
+
+@contextmanager
+def reported(full: bool = False) -> Iterator[None]:
+    """Show an error and end with its exit code; `full` adds Python's whole traceback."""
+    try:
+        yield
+    except (typer.Exit, typer.Abort):
+        raise
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        # Who read our output has had enough; nothing more can be written there, not even by the interpreter at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+    except EvprocError as error:
+        show(error, full)
+        raise typer.Exit(error.exit_code) from None
+    except Exception as error:
+        show(error, full)
+        raise typer.Exit(INTERNAL) from None
+
+
+def show(error: Exception, full: bool = False) -> None:
+    """Write an error and its causes to stderr."""
+    if full:
+        typer.echo("".join(traceback.format_exception(error)), err=True)
+    known = isinstance(error, EvprocError)
+    text = str(error) if known else f"unexpected {_described(error)}"
+    typer.echo(f"{typer.style('error:', fg='red', bold=True)} {text}", err=True)
+    cause = _cause(error)
+    while cause is not None:
+        said = _described(cause)
+        if str(cause) and str(cause) not in text:
+            typer.echo(f"  because {said}", err=True)
+            text += said
+        cause = _cause(cause)
+    if not known and not full:
+        typer.echo("This should not happen; please report it with the output of --traceback.", err=True)
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _described(error: BaseException) -> str:
+    """An error's class, message and place outside the framework."""
+    name = "" if isinstance(error, EvprocError) else f"{type(error).__name__}: "
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    outside = [frame for frame in frames if not str(Path(frame.filename).resolve()).startswith(_FRAMEWORK)]
+    place = outside[-1] if outside else frames[-1] if frames and not isinstance(error, EvprocError) else None
+    where = f"  [{Path(place.filename).name}:{place.lineno}]" if place else ""
+    return f"{name}{error}{where}"

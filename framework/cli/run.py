@@ -1,0 +1,81 @@
+"""`evproc run`: run a workflow."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evproc.framework.errors import ConfigurationError, OutputError
+
+from .failures import INTERRUPTED, reported
+from .workflow import Loaded, Settings, Traceback, WorkflowFile, load_with
+
+if TYPE_CHECKING:
+    from evproc.framework.report import Report
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def run(
+    ctx: typer.Context,
+    workflow: WorkflowFile,
+    settings: Settings = [],  # noqa: B006 - typer reads it, nobody changes it
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE.json", help="Write the report of the job as JSON.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor summary.")] = False,
+    traceback: Traceback = False,
+) -> None:
+    """Run a workflow to its end, show how far it has come, and sum up what it did.
+
+    Ctrl-C ends the job cleanly: outputs are complete for the events done, and the exit code is 130.
+    """
+    with reported(traceback):
+        if report is not None:
+            _check_writable(report)
+        done = _run(load_with(workflow, settings, ctx.obj), quiet)
+        if report is not None:
+            _write_report(done, report)
+        if not quiet:
+            from .summary import summary, write
+
+            write(summary(done))
+        if done.interrupted:
+            raise typer.Exit(INTERRUPTED)
+
+
+def _run(loaded: Loaded, quiet: bool) -> Report:
+    """Run the job with a display. Raises ConfigurationError with the faults of settings and workflow together."""
+    from evproc.framework import job
+
+    from .display import display_for
+
+    if loaded.faults:
+        raise ConfigurationError(loaded.all_faults(job.check(loaded.process)[0]))
+    try:
+        period = loaded.process.options.progress
+        with nullcontext() if quiet else display_for(sys.stderr, period) as display:
+            return job.run(loaded.process, display)
+    except ConfigurationError as error:
+        raise ConfigurationError(loaded.all_faults(error.faults)) from error.__cause__
+
+
+def _check_writable(path: Path) -> None:
+    """Find out before the job, not after it."""
+    folder = path.absolute().parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        why = "it is a folder" if path.is_dir() else f"the folder '{folder}' cannot be written to"
+        raise OutputError(f"cannot write the report '{path}': {why}")
+
+
+def _write_report(done: Report, path: Path) -> None:
+    try:
+        done.write(path)
+    except OSError as error:
+        raise OutputError(f"cannot write the report '{path}': {error.strerror}") from error

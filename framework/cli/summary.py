@@ -1,0 +1,152 @@
+"""The tables at the end of a job."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TextIO
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from . import text
+
+if TYPE_CHECKING:
+    from evproc.framework.report import Report
+
+PIPED_WIDTH = 200
+"""Columns when the output is no terminal: a table is as wide as it needs, nothing wraps."""
+
+
+def write(items: Iterable[RenderableType], stream: TextIO | None = None) -> None:
+    """Write tables and lines, in colour and to the width of a terminal, or plain and without trailing blanks elsewhere."""
+    stream = stream or sys.stdout
+    if stream.isatty():
+        console = Console(file=stream, highlight=False)
+        for item in items:
+            console.print(item, soft_wrap=isinstance(item, Text))
+        return
+    buffer = io.StringIO()
+    console = Console(file=buffer, width=PIPED_WIDTH, color_system=None, force_terminal=False, highlight=False)
+    for item in items:
+        console.print(item, soft_wrap=isinstance(item, Text))
+    stream.write("".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines()))
+    stream.flush()
+
+
+def table(*columns: str, shrink: str = "") -> Table:
+    """A table without lines. A column whose name begins with `>` is flushed right; `shrink` may be cut if it must."""
+    made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for name in columns:
+        title = name.removeprefix(">")
+        made.add_column(
+            title,
+            justify="right" if name.startswith(">") else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=None if title == shrink else len(title),
+        )
+    return made
+
+
+def summary(report: Report) -> Iterator[RenderableType]:
+    """What a job did, as lines and tables; the last line says what limits it."""
+    yield _headline(report)
+    yield _times(report)
+    yield Text()
+    yield _modules(report)
+    if report.paths:
+        yield Text()
+        yield _paths(report)
+    models = [model for figures in report.services.values() for model in figures.get("models") or ()]
+    if models:
+        yield Text()
+        yield _models(models)
+    if report.outputs:
+        yield Text()
+        yield _outputs(report)
+    if report.warnings:
+        yield Text()
+        yield from (Text.assemble(("warning: ", "yellow"), warning) for warning in report.warnings)
+    if report.limit:
+        yield Text()
+        yield Text(report.limit, style="bold green")
+
+
+def _headline(report: Report) -> Text:
+    per_second = report.events / report.wall_s if report.wall_s > 0 else 0.0
+    facts = [f"{text.count(report.events, 'event')} in {text.duration(report.wall_s)}"]
+    facts += [text.rate(per_second)] if report.events else []
+    facts += [text.count(report.blocks, "block"), f"{report.peak_memory_mb:,.0f} MB at most"]
+    head = Text.assemble((report.process, "bold"), f": {', '.join(facts)}")
+    if report.interrupted:
+        head.append("\nInterrupted: the outputs hold the events done so far.", style="bold yellow")
+    return head
+
+
+def _times(report: Report) -> Text:
+    parts = {
+        "busy": report.busy_s,
+        "waiting for answers": report.waiting_external_s,
+        "waiting for input": report.waiting_input_s,
+    }
+    said = [f"{text.percent(part, report.wall_s)} {name}" for name, part in parts.items() if report.wall_s > 0]
+    return Text(", ".join(said), style="dim")
+
+
+def _modules(report: Report) -> Table:
+    waits = any(module.external_wait_s for module in report.modules)
+    made = table("module", "kind", ">events", ">passed", ">CPU", ">share", *([">external wait"] if waits else []))
+    for module in report.modules:
+        made.add_row(
+            module.label,
+            module.kind,
+            f"{module.calls:,}",
+            "" if module.passed is None else f"{module.passed:,}",
+            text.cpu_time(module.cpu_s),
+            text.percent(module.cpu_s, report.wall_s),
+            *([text.cpu_time(module.external_wait_s) if module.external_wait_s else ""] if waits else []),
+        )
+    return made
+
+
+def _paths(report: Report) -> Table:
+    made = table("path", ">events", ">passed", ">share")
+    for path in report.paths:
+        made.add_row(path.label, f"{path.events:,}", f"{path.passed:,}", text.percent(path.passed, path.events))
+    return made
+
+
+def _models(models: list[dict[str, Any]]) -> Table:
+    made = table("model", "server", ">rows", ">requests", ">rows/req.", ">median", ">99 %", ">retries", shrink="server")
+    for model in models:
+        made.add_row(
+            str(model.get("model", "")),
+            str(model.get("server", "")),
+            _figure(model.get("rows")),
+            _figure(model.get("requests")),
+            _figure(model.get("rows_per_request")),
+            _latency(model.get("latency_median_s")),
+            _latency(model.get("latency_p99_s")),
+            _figure(model.get("retries")),
+        )
+    return made
+
+
+def _figure(value: Any) -> str:
+    return f"{value:,.0f}" if isinstance(value, int) or (value or 0) >= 100 else f"{value or 0:.3g}"
+
+
+def _latency(value: Any) -> str:
+    return text.duration(float(value)) if value is not None else ""
+
+
+def _outputs(report: Report) -> Table:
+    made = table("output", ">events", ">size", "file", shrink="file")
+    made.columns[3].overflow = "fold"
+    made.columns[3].no_wrap = False
+    for output in report.outputs:
+        made.add_row(output.label, f"{output.events:,}", text.size(output.nbytes), output.file)
+    return made

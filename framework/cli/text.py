@@ -1,0 +1,46 @@
+"""Numbers, times and sizes as people read them."""
+
+from __future__ import annotations
+
+
+def count(number: int, noun: str, nouns: str = "") -> str:
+    """`1 event`, `12,000 events`."""
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """`40 us`, `4.2 ms`, `8.31 s`, `2 min 5 s`, `1 h 12 min`."""
+    if seconds < 0.9995e-3:
+        return f"{seconds * 1e6:.0f} us"
+    if seconds < 0.9995:
+        return f"{seconds * 1e3:.3g} ms"
+    if seconds < 99.95:
+        return f"{seconds:.3g} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def cpu_time(seconds: float) -> str:
+    """A time in seconds with a fixed number of digits, for a column."""
+    return f"{seconds:,.2f} s"
+
+
+def size(nbytes: float) -> str:
+    """`812 B`, `1.2 MB`, `3.4 GB` (powers of ten)."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if nbytes < 999.5:
+            return f"{nbytes:.0f} {unit}" if unit == "B" else f"{nbytes:.3g} {unit}"
+        nbytes /= 1000
+    return f"{nbytes:.3g} TB"
+
+
+def percent(part: float, whole: float) -> str:
+    """`43 %`; empty if there is no whole."""
+    return f"{100 * part / whole:.0f} %" if whole > 0 else ""
+
+
+def rate(per_second: float) -> str:
+    """`24,100 events/s`, `0.52 events/s`."""
+    return f"{per_second:,.0f} events/s" if per_second >= 10 else f"{per_second:.2g} events/s"

@@ -1,0 +1,158 @@
+"""The contract between a producer and its model: tensors by name, type and shape."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from evproc.framework.errors import ModelContractError, did_you_mean
+
+from .batching import row_bounds
+from .tensors import Array, ModelMetadata, TensorSpec, dtype_of
+
+
+def parse_spec(name: str, text: str) -> TensorSpec:
+    """The tensor that `float32[36]` or `int64[?, 3]` describes: type and shape of one row; `?` is a variable extent.
+
+    Raises ValueError.
+    """
+    match = re.fullmatch(r"\s*(\w+)\s*(?:\[([^\]]*)\])?\s*", text)
+    if match is None:
+        raise ValueError(f"tensor '{name}': '{text}' is no type; a type looks like float32[36]")
+    kind, extents = match.groups()
+    try:
+        dtype = np.dtype(object) if kind in ("bytes", "string") else np.dtype(kind)
+    except TypeError:
+        try:
+            dtype = dtype_of(kind)
+        except ValueError as error:
+            raise ValueError(f"tensor '{name}': {error}") from None
+    parts = [part.strip() for part in (extents or "").split(",") if part.strip()]
+    return TensorSpec(name, dtype, tuple(-1 if part in ("?", "-1") else int(part) for part in parts))
+
+
+def compare(metadata: ModelMetadata, inputs: Mapping[str, str], outputs: Mapping[str, str], server: str) -> list[str]:
+    """What a producer declares, held against what the server says of the model; returns what does not agree."""
+    about = f"model '{metadata.name}' on {server}"
+    wrong = [f"{about} takes no batches (max_batch_size 0)"] if metadata.max_batch_size < 1 else []
+    for kind, declared, offered in (("input", inputs, metadata.inputs), ("output", outputs, metadata.outputs)):
+        known = {spec.name: spec for spec in offered}
+        for name, text in declared.items():
+            try:
+                mine = parse_spec(name, text)
+            except ValueError as error:
+                wrong.append(str(error))
+                continue
+            theirs = known.get(name)
+            if theirs is None:
+                hint = did_you_mean(name, known) or f"; it has {', '.join(known)}"
+                wrong.append(f"{about} has no {kind} '{name}'{hint}")
+            elif mine.dtype != theirs.dtype or not _same_shape(mine.shape, theirs.shape):
+                wrong.append(f"{kind} '{name}' of {about} is {theirs}, not {mine}")
+        if kind == "input" and declared:
+            missing = [spec.name for spec in offered if spec.name not in declared and not spec.optional]
+            wrong.extend(f"{about} needs input '{name}', which the producer does not make" for name in missing)
+    return wrong
+
+
+def _same_shape(mine: Sequence[int], theirs: Sequence[int]) -> bool:
+    return len(mine) == len(theirs) and all(a == b or -1 in (a, b) for a, b in zip(mine, theirs, strict=True))
+
+
+def gather(work: Sequence[Any], metadata: ModelMetadata) -> tuple[dict[str, Array], list[int]]:
+    """The rows of several events as one set of tensors, and the bounds of each event's rows.
+
+    work: for each event, name -> (rows of the event, ...). Returns name -> (rows, ...) and bounds (events + 1).
+    Raises ModelContractError, with the number of the event as its `place`.
+    """
+    tensors: dict[str, Array] = {}
+    counts: list[int] | None = None
+    specs = [spec for spec in metadata.inputs if not spec.optional or (work and spec.name in work[0])]
+    try:
+        sound = set(map(len, work)) <= {len(specs)}
+        for spec in specs:
+            name = spec.name
+            arrays = [tensor[name] for tensor in work]
+            lengths = list(map(len, arrays))
+            sound = sound and (counts is None or lengths == counts)
+            counts = lengths
+            joined = np.concatenate(arrays) if len(arrays) > 1 else np.asarray(arrays[0])
+            sound = sound and joined.dtype == spec.dtype and _same_shape(joined.shape[1:], spec.shape)
+            tensors[name] = joined
+    except (KeyError, TypeError, ValueError, IndexError):
+        sound = False
+    if not sound or counts is None:
+        raise _fault_in(work, specs, metadata.name)
+    return tensors, row_bounds(counts)
+
+
+def _fault_in(work: Sequence[Any], specs: Sequence[TensorSpec], model: str) -> ModelContractError:
+    """What is wrong with the tensors that `acquire` returned, and for which event."""
+    names = [spec.name for spec in specs]
+    for place, tensors in enumerate(work):
+        problem = _fault_of(tensors, specs, names)
+        if problem:
+            error = ModelContractError(f"what `acquire` returned does not fit model '{model}': {problem}")
+            error.place = place  # type: ignore[attr-defined]  # read by the engine, for the event's name
+            return error
+    return ModelContractError(f"the tensors of these events do not fit together for model '{model}'")
+
+
+def _fault_of(tensors: Any, specs: Sequence[TensorSpec], names: Sequence[str]) -> str:
+    if not isinstance(tensors, dict):
+        return f"it should be a dict of tensors ({', '.join(names)}), not {type(tensors).__name__}"
+    for name in tensors:
+        if name not in names:
+            return f"the model has no input '{name}'{did_you_mean(name, names) or '; it has ' + ', '.join(names)}"
+    rows: int | None = None
+    for spec in specs:
+        array = tensors.get(spec.name)
+        if array is None:
+            return f"input '{spec.name}' is missing"
+        if not isinstance(array, np.ndarray) or array.ndim == 0:
+            return f"input '{spec.name}' should be an array with a row per object, not {type(array).__name__}"
+        if array.dtype != spec.dtype:
+            return f"input '{spec.name}' should be {spec.dtype}, not {array.dtype}"
+        if not _same_shape(array.shape[1:], spec.shape):
+            return f"input '{spec.name}' should have rows of shape {spec.shape}, not {array.shape[1:]}"
+        if rows is not None and len(array) != rows:
+            return f"input '{spec.name}' has {len(array)} rows, where the one before has {rows}"
+        rows = len(array)
+    return ""
+
+
+def check_answer(outputs: Mapping[str, Array], rows: int, metadata: ModelMetadata, server: str) -> None:
+    """Raise ModelContractError if an answer has not just the rows, types and shapes that it should."""
+    for spec in metadata.outputs:
+        array = outputs.get(spec.name)
+        if array is None:
+            continue
+        about = f"{server}, model '{metadata.name}': output '{spec.name}'"
+        if array.ndim == 0 or len(array) != rows:
+            raise ModelContractError(f"{about} came with {len(array) if array.ndim else 0} rows for {rows} rows sent")
+        if array.dtype != spec.dtype:
+            raise ModelContractError(f"{about} came as {array.dtype}, where the model's metadata says {spec.dtype}")
+        if not _same_shape(array.shape[1:], spec.shape):
+            raise ModelContractError(f"{about} came with rows of shape {array.shape[1:]}, not {spec.shape}")
+
+
+def empty_outputs(names: Sequence[str], metadata: ModelMetadata) -> dict[str, Array]:
+    """The outputs of no rows: name -> (0, ...)."""
+    return {
+        spec.name: np.empty((0, *(max(0, extent) for extent in spec.shape)), spec.dtype)
+        for spec in metadata.outputs
+        if not names or spec.name in names
+    }
+
+
+def scatter(outputs: Mapping[str, Array], bounds: Sequence[int]) -> list[dict[str, Array]]:
+    """The outputs of each event, as views: for each event name -> (rows of the event, ...)."""
+    pieces = {name: [array[a:b] for a, b in pairwise(bounds)] for name, array in outputs.items()}
+    if len(pieces) == 1:
+        ((name, views),) = pieces.items()
+        return [{name: view} for view in views]
+    return [dict(zip(pieces, views, strict=True)) for views in zip(*pieces.values(), strict=True)]

@@ -1,0 +1,122 @@
+"""The base classes of modules whose work is inference.
+
+    class FacileProducer(InferenceProducer):
+        model_inputs = {"input": "float32[36]"}
+        model_outputs = {"energy": "float32[1]"}
+        produces = "var * float32"
+
+        class Config(InferenceProducer.Config):
+            channels: InputTag = "HBHEChannel"
+
+        def acquire(self, event):
+            return {"input": channel_features(event[self.config.channels])}
+
+        def produce(self, event, outputs):
+            return outputs["energy"][:, 0]
+
+`acquire` returns the input tensors of one event, each with one row per object: (rows, ...). `produce` gets the outputs of just these
+rows: name -> (rows, ...). An event may have no rows. Nothing is seen of servers, requests or batches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from evproc.framework import Block, ExternalFilter, ExternalProducer, ExternalWork, Parameter
+
+from .contract import empty_outputs, gather, scatter
+
+if TYPE_CHECKING:
+    from evproc.framework.service import Job
+
+    from .model_queue import ModelQueue
+    from .tensors import Array
+
+
+class Client(Block):
+    """Which model, and how it is asked."""
+
+    model: str = Parameter(description="name of the model", min_length=1)
+    version: str = Parameter("", description="version of the model; empty is the latest")
+    timeout: float = Parameter(30.0, description="for one request, connecting included", unit="s", placement=True, gt=0)
+    tries: int = Parameter(3, description="times that a request is sent before it has failed", placement=True, ge=1)
+    max_rows: int = Parameter(
+        1 << 30, description="rows of a request, beside the model's own limit", placement=True, ge=1
+    )
+    max_request: float = Parameter(4.0, description="inputs of a request", unit="MB", placement=True, gt=0)
+    max_wait: float = Parameter(
+        0.005, description="time that rows wait for others to share a request", unit="s", placement=True, ge=0
+    )
+    coalesce: bool = Parameter(True, description="whether rows of several events share a request", placement=True)
+
+
+class InferenceWork(ExternalWork):
+    """What inference producers and filters have in common."""
+
+    class Config(ExternalWork.Config):
+        """The model, and how it is asked."""
+
+        client: Client = Parameter(description="the model, and how it is asked")
+
+    model_inputs: ClassVar[Mapping[str, str]] = {}
+    """The tensors that `acquire` makes: name -> type of one row, as `float32[36]`; held against the model before the first event."""
+    model_outputs: ClassVar[Mapping[str, str]] = {}
+    """The tensors that `produce` reads; only these are asked for. All, if none is named."""
+
+    _queue: ModelQueue | None = None
+
+    def acquire(self, event: Any) -> Mapping[str, Array]:
+        """The input tensors of one event: name -> (rows, ...)."""
+        raise NotImplementedError
+
+    def begin_job(self, job: Job) -> None:
+        """Find the model's queue."""
+        from .service import InferenceService
+
+        self._queue = job.service(InferenceService).queue(self)
+
+    def launch(self, work: list[Any]) -> tuple[asyncio.Future[Sequence[Any]], int]:
+        """Send the tensors of some events; the future has the outputs of each."""
+        queue = self._queue
+        assert queue is not None, "begin_job has been called"
+        if not queue.policy.coalesce and len(work) > 1:
+            launched = [self.launch([tensors]) for tensors in work]
+            joined = asyncio.ensure_future(_join([future for future, _ in launched]))
+            return joined, sum(nbytes for _, nbytes in launched)
+        inputs, bounds = gather(work, queue.metadata)
+        rows = bounds[-1]
+        names = tuple(self.model_outputs)
+        if not rows:
+            future: asyncio.Future[Sequence[Any]] = asyncio.get_running_loop().create_future()
+            future.set_result(scatter(empty_outputs(names, queue.metadata), bounds))
+            return future, 1
+        nbytes = sum(array.nbytes for array in inputs.values())
+        return queue.submit(inputs, rows, lambda outputs: scatter(outputs, bounds)), nbytes
+
+
+async def _join(futures: Sequence[asyncio.Future[Sequence[Any]]]) -> Sequence[Any]:
+    return [result for results in await asyncio.gather(*futures) for result in results]
+
+
+class InferenceProducer(InferenceWork, ExternalProducer):
+    """A producer whose work is inference."""
+
+    class Config(InferenceWork.Config):
+        """The model, and how it is asked."""
+
+    def produce(self, event: Any, outputs: Mapping[str, Array]) -> Any:
+        """The product of one event, from the outputs of its rows: name -> (rows, ...)."""
+        raise NotImplementedError
+
+
+class InferenceFilter(InferenceWork, ExternalFilter):
+    """A filter whose work is inference."""
+
+    class Config(InferenceWork.Config):
+        """The model, and how it is asked."""
+
+    def filter(self, event: Any, outputs: Mapping[str, Array]) -> bool:
+        """Whether the event goes on, from the outputs of its rows: name -> (rows, ...)."""
+        raise NotImplementedError
