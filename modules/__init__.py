@@ -1,4 +1,49 @@
-"""General modules: sources, filters, histogram analyzers and output modules."""
+"""General modules: sources, filters, histogram analyzers and output modules.
+
+Names are loaded when first used, so that listing them costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 if __name__ == "modules":
     raise ImportError("import this package as evproc.modules, not as modules")
+
+if TYPE_CHECKING:
+    from .array_source import ArraySource
+    from .filters import CountFilter, RangeFilter, ScalarSumFilter
+    from .histogram import Histogram, HistogramAnalyzer
+    from .ntuple_output import NtupleOutput
+    from .ntuple_source import NtupleSource
+
+_HOME = {
+    "array_source": ("ArraySource",),
+    "filters": ("CountFilter", "RangeFilter", "ScalarSumFilter"),
+    "histogram": ("Histogram", "HistogramAnalyzer"),
+    "ntuple_output": ("NtupleOutput",),
+    "ntuple_source": ("NtupleSource",),
+}
+_WHERE = {name: home for home, names in _HOME.items() for name in names}
+
+__all__ = [
+    "ArraySource",
+    "CountFilter",
+    "Histogram",
+    "HistogramAnalyzer",
+    "NtupleOutput",
+    "NtupleSource",
+    "RangeFilter",
+    "ScalarSumFilter",
+]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        home = _WHERE[name]
+    except KeyError:
+        raise AttributeError(f"module 'evproc.modules' has no attribute '{name}'") from None
+    value = getattr(importlib.import_module(f"evproc.modules.{home}"), name)
+    globals()[name] = value
+    return value
