@@ -18,7 +18,14 @@ from pydantic.fields import FieldInfo
 
 from .errors import ConfigurationError, Fault, did_you_mean
 
-_PACKAGE_ROOTS = tuple({str(Path(__file__).parent), str(Path(__file__).resolve().parent)})
+_LIBRARY = ("framework", "sonic_client", "modules", "producers")
+_PACKAGE_ROOTS = tuple(
+    {
+        str(base / package)
+        for base in (Path(__file__).parent.parent, Path(__file__).resolve().parent.parent)
+        for package in _LIBRARY
+    }
+)
 
 
 class InputMark:
@@ -73,7 +80,7 @@ class Block(BaseModel, metaclass=_BlockMeta):
 
 
 def caller() -> str:
-    """File and line of the nearest calling frame outside this package's framework; empty if there is none."""
+    """File and line of the nearest calling frame outside evproc's own packages; empty if there is none."""
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename

@@ -44,9 +44,7 @@ def run(process: Process, progress: ProgressCallback | None = None) -> Report:
     Ctrl-C ends the job cleanly: the events in flight are finished, the outputs are complete for the events done, and
     `report.interrupted` is true. A second Ctrl-C breaks it off.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if asyncio._get_running_loop() is None:
         return asyncio.run(_run(process, progress))
     box: list[Report | BaseException] = []
 
@@ -158,9 +156,9 @@ async def _run_job(process: Process, plan: Plan, job: Job, report: Report, progr
             changed=engine.changed,
         )
         begin = perf_counter()
-        with _interruptible(engine, report), _ticking(engine, progress, options.progress, plan.flow.offered.events):
-            with _calm_collector():
-                await engine.run(reader)
+        total = plan.flow.offered.events
+        with _interruptible(engine, report), _ticking(engine, progress, options.progress, total), _calm_collector():
+            await engine.run(reader)
         report.wall_s = perf_counter() - begin
         _fill(report, engine, tallies[source.label])
     except BaseException:
