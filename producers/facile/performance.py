@@ -1,79 +1,18 @@
-"""Response and resolution of the energy, against the true energy: numbers and plot.
-
-response    the median of predicted over true energy
-resolution  half the width of the central 68 % of predicted over true energy, divided by the response: what is left after
-            a method's scale has been corrected, so that no method gains by answering too little
-
-Both are quantiles: a few wild channels do not move them. The root of the mean squared error (GeV) and that of the relative
-error, which do feel them, stand beside.
-"""
+"""Response and resolution of FACILE and of the charge sum, against the true energy: a table and a plot."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from evproc.framework.errors import OutputError
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-Floats = npt.NDArray[Any]
+from evproc.producers.response import Floats, draw_bins, performance, performance_in_bins
 
 ENERGY_EDGES: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 400.0)
 """Bins of true energy, GeV."""
-MIN_CHANNELS = 20
-"""Bins with fewer channels have no figure."""
-
-
-@dataclass(frozen=True, slots=True)
-class Performance:
-    """Figures of one method in one range of true energy."""
-
-    channels: int
-    response: float
-    resolution: float
-    response_error: float
-    """Statistical uncertainty of the response: 1.25 widths / sqrt(channels), as for the median of a normal distribution."""
-    resolution_error: float
-    """Statistical uncertainty of the resolution: 0.96 of it / sqrt(channels), likewise."""
-    rms: float
-    """Root of the mean squared error, GeV."""
-    relative_rms: float
-    """Root of the mean squared relative error."""
-
-
-def performance(true: Floats, predicted: Floats) -> Performance:
-    """Response and resolution of one set of channels; NaN if there are fewer than 20.
-
-    true, predicted: (channels,), GeV; true energies are above 0
-    """
-    if len(true) < MIN_CHANNELS:
-        return Performance(len(true), *[float("nan")] * 6)
-    ratio = np.asarray(predicted, dtype=np.float64) / true
-    low, middle, high = np.quantile(ratio, [0.16, 0.5, 0.84])
-    width, count = (high - low) / 2.0, np.sqrt(len(true))
-    return Performance(
-        channels=len(true),
-        response=float(middle),
-        resolution=float(width / middle),
-        response_error=float(1.25 * width / count),
-        resolution_error=float(0.96 * width / middle / count),
-        rms=float(np.sqrt(np.mean((np.asarray(predicted, dtype=np.float64) - true) ** 2))),
-        relative_rms=float(np.sqrt(np.mean((ratio - 1.0) ** 2))),
-    )
-
-
-def performance_in_bins(true: Floats, predicted: Floats, edges: Sequence[float] = ENERGY_EDGES) -> list[Performance]:
-    """`performance` for each bin of true energy, lower edge included."""
-    index = np.digitize(true, edges) - 1
-    return [performance(true[index == i], predicted[index == i]) for i in range(len(edges) - 1)]
 
 
 def performance_table(true: Floats, facile: Floats, charge_sum: Floats, edges: Sequence[float] = ENERGY_EDGES) -> str:
@@ -87,7 +26,7 @@ def performance_table(true: Floats, facile: Floats, charge_sum: Floats, edges: S
     plain = [*performance_in_bins(true, charge_sum, edges), performance(true, charge_sum)]
     for name, our, other in zip([*names, "all"], ours, plain, strict=True):
         lines.append(
-            f"| {name} | {our.channels} | {our.response:.3f} | {other.response:.3f} "
+            f"| {name} | {our.entries} | {our.response:.3f} | {other.response:.3f} "
             f"| {our.resolution:.4f} | {other.resolution:.4f} |"
         )
     our, other = ours[-1], plain[-1]
@@ -129,9 +68,9 @@ def plot_performance(
             widths.append(np.array([each.resolution for each in bins]))
             style = {"label": name, "color": colour, "marker": marker, "markerfacecolor": face}
             middles, errors = [each.response for each in bins], [each.response_error for each in bins]
-            _draw_bins(response, edges, middles, errors, **style)
-            _draw_bins(resolution, edges, widths[-1], [each.resolution_error for each in bins], **style)
-        _draw_bins(ratio, edges, widths[1] / widths[0], None, color="#3f90da", marker="o")
+            draw_bins(response, edges, middles, errors, **style)
+            draw_bins(resolution, edges, widths[-1], [each.resolution_error for each in bins], **style)
+        draw_bins(ratio, edges, widths[1] / widths[0], None, color="#3f90da", marker="o")
 
         response.axhline(1.0, color="0.6", linewidth=1.2, linestyle="--", zorder=0)
         response.set_ylabel("Response")
@@ -160,18 +99,3 @@ def plot_performance(
         except OSError as error:
             raise OutputError(f"cannot write the plot {path}: {error}") from error
     return path
-
-
-def _draw_bins(
-    axes: Axes,
-    edges: Sequence[float],
-    values: Sequence[float] | Floats,
-    errors: Sequence[float] | None,
-    **style: Any,
-) -> None:
-    """Points in the (geometric) middle of the bins, with bars as wide as the bins."""
-    centres = np.sqrt(np.multiply(edges[:-1], edges[1:]))
-    bars = [centres - np.asarray(edges[:-1]), np.asarray(edges[1:]) - centres]
-    axes.errorbar(
-        centres, values, errors, bars, linestyle="none", markersize=9, linewidth=2, markeredgewidth=2, **style
-    )
