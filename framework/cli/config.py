@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +16,7 @@ from .workflow import Settings, Traceback, WorkflowFile, load_with
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-class Form(str, Enum):
+class Form(StrEnum):
     """The language of a configuration."""
 
     yaml = "yaml"

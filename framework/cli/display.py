@@ -1,13 +1,12 @@
 """How far a job has come, while it runs: a bar that moves on a terminal, plain lines elsewhere.
 
-Both write to stderr, so that the summary and what modules print can go into a file alone. Plain lines get rarer as the job goes
-on, down to two a minute: the log of a long job stays short, and that of a short one still says something.
+Both write to stderr, so that the summary and what modules print can go into a file alone. Plain lines get rarer as the job
+goes on, down to two a minute: the log of a long job stays short, and that of a short one still says something.
 """
 
 from __future__ import annotations
 
 import sys
-from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from . import text
@@ -26,11 +25,10 @@ class Display(Protocol):
 
     def __enter__(self) -> Display: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
-    def __call__(self, progress: Progress) -> None: ...
+    def __call__(self, progress: Progress) -> None:
+        """Show how far the job has come."""
 
 
 def display_for(stream: TextIO, period: float) -> Display:
@@ -68,6 +66,7 @@ class PlainDisplay:
         pass
 
     def __call__(self, progress: Progress) -> None:
+        """Write a line, if it is time for one."""
         if progress.done or progress.elapsed_s < self._next or (progress.events == 0 and self._next == 0.0):
             return
         pause = max(self._period, min(SPARSE, progress.elapsed_s / 20))
@@ -76,7 +75,8 @@ class PlainDisplay:
         if progress.total is not None:
             done = f"{progress.events:,} of {text.count(progress.total, 'event')}"
             done += f" ({text.percent(progress.events, progress.total)})" if progress.total else ""
-        print(", ".join([done, *facts(progress)]), file=self._stream, flush=True)  # noqa: T201 - it is what this class is for
+        self._stream.write(f"{', '.join([done, *facts(progress)])}\n")
+        self._stream.flush()
 
 
 class LiveDisplay:
@@ -103,6 +103,7 @@ class LiveDisplay:
         self._live.stop()
 
     def __call__(self, progress: Progress) -> None:
+        """Draw the bar anew."""
         self._live.update(self._drawn(progress), refresh=True)
 
     def _drawn(self, progress: Progress) -> RenderableType:
@@ -120,7 +121,7 @@ class LiveDisplay:
         line.add_column(justify="right", no_wrap=True)
         line.add_column(justify="right", no_wrap=True)
         line.add_row(
-            ProgressBar(max(1, progress.total), progress.events),
+            ProgressBar(max(1, progress.total), progress.events, complete_style="cyan", finished_style="green"),
             Text(text.percent(progress.events, progress.total), style="bold"),
             f"{progress.events:,} of {progress.total:,} events",
         )

@@ -82,7 +82,7 @@ def _as_command(command: Any, name: str, plugin: Plugin | None = None) -> Any:
     """A typer app or a click command as a command of this program."""
     if isinstance(command, typer.Typer):
         command = typer.main.get_command(command)
-    if isinstance(command, (TyperCommand.__base__ or TyperCommand, TyperGroup)):
+    if isinstance(command, TyperCommand | TyperGroup):
         command.name = name
         return command
     if not callable(getattr(command, "main", None)):

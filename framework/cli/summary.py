@@ -22,9 +22,9 @@ PIPED_WIDTH = 200
 
 def write(items: Iterable[RenderableType], stream: TextIO | None = None) -> None:
     """Write tables and lines, in colour and to the width of a terminal, or plain and without trailing blanks elsewhere."""
-    stream = stream or sys.stdout
-    if stream.isatty():
-        console = Console(file=stream, highlight=False)
+    out: TextIO = sys.stdout if stream is None else stream
+    if out.isatty():
+        console = Console(file=out, highlight=False)
         for item in items:
             console.print(item, soft_wrap=isinstance(item, Text))
         return
@@ -32,8 +32,8 @@ def write(items: Iterable[RenderableType], stream: TextIO | None = None) -> None
     console = Console(file=buffer, width=PIPED_WIDTH, color_system=None, force_terminal=False, highlight=False)
     for item in items:
         console.print(item, soft_wrap=isinstance(item, Text))
-    stream.write("".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines()))
-    stream.flush()
+    out.write("".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines()))
+    out.flush()
 
 
 def table(*columns: str, shrink: str = "") -> Table:
@@ -105,9 +105,9 @@ def _modules(report: Report) -> Table:
             module.kind,
             f"{module.calls:,}",
             "" if module.passed is None else f"{module.passed:,}",
-            text.cpu_time(module.cpu_s),
-            text.percent(module.cpu_s, report.wall_s),
-            *([text.cpu_time(module.external_wait_s) if module.external_wait_s else ""] if waits else []),
+            text.duration(module.cpu_s) if module.cpu_s else "",
+            text.percent(module.cpu_s, report.wall_s) if module.cpu_s else "",
+            *([text.duration(module.external_wait_s) if module.external_wait_s else ""] if waits else []),
         )
     return made
 

@@ -22,11 +22,6 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def cpu_time(seconds: float) -> str:
-    """A time in seconds with a fixed number of digits, for a column."""
-    return f"{seconds:,.2f} s"
-
-
 def size(nbytes: float) -> str:
     """`812 B`, `1.2 MB`, `3.4 GB` (powers of ten)."""
     for unit in ("B", "kB", "MB", "GB"):
@@ -37,8 +32,15 @@ def size(nbytes: float) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """`43 %`; empty if there is no whole."""
-    return f"{100 * part / whole:.0f} %" if whole > 0 else ""
+    """`43 %`, `0.12 %`, `99.97 %`: 0 and 100 are said only of none and all. Empty if there is no whole."""
+    if whole <= 0:
+        return ""
+    share = 100 * part / whole
+    if 0 < share < 1:
+        return f"{share:.2g} %"
+    if 99 < share < 100:
+        return f"{min(share, 99.99):.2f} %"
+    return f"{share:.0f} %"
 
 
 def rate(per_second: float) -> str:
