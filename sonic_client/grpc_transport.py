@@ -7,7 +7,8 @@ answer.
 Settings that differ from the library's, and why:
 - no limit on the size of a message: one FACILE event is 2.3 MB, and the default refuses 4 MB;
 - no retries by the library: the layer above counts attempts, and must see each of them;
-- reconnecting is tried after 0.1 s and then at most every 2 s, not every 120 s: servers come and go;
+- reconnecting is tried after 0.1 s and then every 0.5 s, not every 120 s: servers come and go. In between,
+  calls fail at once;
 - no HTTP proxy to this machine, whatever the environment says.
 
 Two traps of `grpc.aio`. A call that ends with status CANCELLED, as all calls under way do when the channel
@@ -34,8 +35,8 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.enable_retries", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 2000),
-    ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.min_reconnect_backoff_ms", 5000),  # in spite of its name: how long one attempt may take
+    ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.use_local_subchannel_pool", 1),
 )
 

@@ -57,9 +57,9 @@ def infer_request(
     parts: list[bytes | memoryview] = [_request_header(model, version, tuple(described), tuple(outputs))]
     if request_id:
         word = request_id.encode()
-        parts += (_ID, _varint(len(word)), word)
+        parts += (_ID, varint(len(word)), word)
     for data in raw:
-        parts += (_RAW_INPUT, _varint(len(data)), data)
+        parts += (_RAW_INPUT, varint(len(data)), data)
     return b"".join(parts)
 
 
@@ -81,7 +81,7 @@ def infer_answer(data: bytes, wanted: Sequence[str] = ()) -> dict[str, Array]:
     """
     header: list[memoryview] = []
     raw: list[memoryview] = []
-    for field, whole, content in _fields(memoryview(data)):
+    for field, whole, content in message_fields(memoryview(data)):
         if field == _RAW_OUTPUT:
             raw.append(content)
         elif field != _ANSWER_ID:
@@ -151,7 +151,8 @@ def _typed_outputs(head: bytes, wanted: Sequence[str]) -> dict[str, Array]:
     return answer
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """A number as protobuf writes it."""
     parts = bytearray()
     while number > 0x7F:
         parts.append(number & 0x7F | 0x80)
@@ -160,7 +161,7 @@ def _varint(number: int) -> bytes:
     return bytes(parts)
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
+def message_fields(data: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
     """Each field of the outermost level: number, the whole field, and its content (empty for a bare number)."""
     position, end = 0, len(data)
     while position < end:
