@@ -117,6 +117,12 @@ class EmbeddedServer:
             await asyncio.sleep(_POLL)
         self._forget(failed=False)
 
+    def wait(self) -> None:
+        """Wait, blocking, until the server ends by itself. Raises ServerUnavailable then, with the end of its log."""
+        if self._supervisor is not None:
+            self._supervisor.wait()
+            raise ServerUnavailable(self._describe_end(self._read_log()))
+
     def __enter__(self) -> EmbeddedServer:
         """Start the server without an event loop."""
         try:
