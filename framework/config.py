@@ -260,10 +260,10 @@ class Options(Block):
         placement=True,
     )
     memory: float = Parameter(
-        192.0, description="budget for events in flight, read ahead included", unit="MB", placement=True, gt=0
+        128.0, description="budget for events in flight, read ahead included", unit="MB", placement=True, gt=0
     )
     in_flight: float = Parameter(
-        48.0, description="budget for external work in flight", unit="MB", placement=True, gt=0
+        32.0, description="budget for external work in flight", unit="MB", placement=True, gt=0
     )
     threads: int = Parameter(4, description="threads for modules and calls that block", placement=True, ge=1, le=256)
     progress: float = Parameter(1.0, description="time between two progress reports", unit="s", placement=True, gt=0)

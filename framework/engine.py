@@ -64,6 +64,7 @@ class Engine:
         self._external = ExternalSteps(state, self._answered)
         self._reader: Reader | None = None
         self.blocks_done = 0
+        self.gave_way = 0.0
 
     async def run(self, reader: Reader) -> None:
         """Run until the source is at its end, or `stop` was called. An error of a module ends it at once."""
@@ -86,9 +87,11 @@ class Engine:
                 else:
                     reader.raise_failure()
                     return
-                if perf_counter() - given_way > SLICE:
+                now = perf_counter()
+                if now - given_way > SLICE:
                     await asyncio.sleep(0)
                     given_way = perf_counter()
+                    self.gave_way += given_way - now
         finally:
             await self._abandon()
 

@@ -161,6 +161,7 @@ async def _run_job(process: Process, plan: Plan, job: Job, report: Report, progr
             await engine.run(reader)
         report.wall_s = perf_counter() - begin
         _fill(report, engine, tallies[source.label])
+        tallies[source.label].cpu_s = reader.seconds
     except BaseException:
         _end(begun, failed=True)
         raise
@@ -212,6 +213,7 @@ def _fill(report: Report, engine: Engine, source: ModuleReport) -> None:
     report.blocks = engine.blocks_done
     report.waiting_external_s = engine.waited[Waiting.EXTERNAL]
     report.waiting_input_s = engine.waited[Waiting.INPUT]
+    report.moving_s = engine.gave_way
     report.busy_s = report.wall_s - report.waiting_external_s - report.waiting_input_s
     report.paths = [PathReport(label, engine.events_done, passed) for label, passed in engine.path_passed.items()]
     source.calls = engine.events_done

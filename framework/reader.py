@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
 from typing import Any
 
 from .errors import EvprocError, InputError
@@ -65,6 +66,8 @@ class Reader:
         self._events = 0
         self._failure: BaseException | None = None
         self.ended = False
+        self.seconds = 0.0
+        """Time in the source, seconds; in a thread of its own, beside the modules."""
 
     @property
     def available(self) -> int:
@@ -85,6 +88,13 @@ class Reader:
         self._reading.add_done_callback(self._came)
 
     def _next(self) -> Chunk | None:
+        begin = perf_counter()
+        try:
+            return self._next_chunk()
+        finally:
+            self.seconds += perf_counter() - begin
+
+    def _next_chunk(self) -> Chunk | None:
         if self._chunks is None:
             self._chunks = iter(self._source.chunks(self._keys))
         for chunk in self._chunks:

@@ -59,11 +59,13 @@ class Report:
     wall_s: float = 0.0
     """From before the first event to after the last, seconds."""
     busy_s: float = 0.0
-    """Of that, time in modules and in the engine."""
+    """Of that, time when this process did not wait."""
+    moving_s: float = 0.0
+    """Of that, time in which requests were packed and sent, and answers taken."""
     waiting_external_s: float = 0.0
-    """Of that, time when nothing could be done but wait for answers."""
+    """Of `wall_s`, time when nothing could be done but wait for answers."""
     waiting_input_s: float = 0.0
-    """Of that, time when nothing could be done but wait for the next chunk."""
+    """Of `wall_s`, time when nothing could be done but wait for the next chunk."""
     interrupted: bool = False
     limit: str = ""
     """One line that says what limits the job."""
