@@ -9,19 +9,6 @@ whatever way, kill -9 included; and `tritonserver`, which starts one more for ea
 ours have sessions of their own: Ctrl-C in a terminal reaches the job alone, which finishes its requests and
 then stops the server.
 
-What the server is given, in a temporary folder that the supervisor removes:
-
-    backends/python/            the wheel's Python backend, with the stub of this minor version of Python
-    backends/onnxruntime/       model.py: our backend for ONNX models (see there)
-    lib/                        this Python's shared library, under each name that a stub asks for
-    bin/python3, pyvenv.cfg     a virtual environment on this Python ...
-    lib/python3.X/site-packages/evproc.pth      ... that sees the packages that the job sees
-
-The last two are the way to the job's packages because the stub starts Python in its isolated mode: it does
-not read PYTHONPATH. It takes the first `python3` of PATH for its home, and honours the `pyvenv.cfg` beside
-it and `.pth` files. Folders of PYTHONPATH that hold a `model.py` are left out: Python would import that one
-in place of every model's own.
-
 Ports: one, on 127.0.0.1 only, chosen free; if another process takes it before the server does, it is tried
 again with another. HTTP and metrics are off. Ready is when the server's log says that it listens, which it
 does after all models are loaded: no port is probed, nothing waits for longer than 20 ms. If the server ends
@@ -33,26 +20,25 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import re
 import socket
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from shutil import copy2, rmtree
+from shutil import rmtree
 from types import TracebackType
 
 from evproc.framework.errors import DeadlineExceeded, InternalError, ServerUnavailable, did_you_mean
 
-from .triton_wheel import TritonFiles, locate, require_onnxruntime, shared_python
+from .embedded_layout import lay_out
+from .embedded_log import ServerLog
+from .triton_wheel import TritonFiles, locate, require_onnxruntime
 
 _POLL = 0.02  # s
 _PORT_ATTEMPTS = 5
-_EXIT_SECONDS = 5  # that the server waits for requests under way when it is stopped
-_GRACE = 10.0  # s, after which it is killed
+_GRACE = 2.0  # s, after which the server is killed; alone it takes a second for each model, mostly idle
 _NUMBER = itertools.count()
 
 
@@ -103,6 +89,7 @@ class EmbeddedServer:
         Raises ServerUnavailable if something that it needs is missing, or if it ends, with the reason from its log;
         DeadlineExceeded after `timeout` seconds. Nothing is left running then.
         """
+        self._check_idle()
         try:
             for _ in self._starting(timeout):
                 await asyncio.sleep(_POLL)
@@ -112,19 +99,29 @@ class EmbeddedServer:
 
     async def stop(self) -> None:
         """Stop the server, and return when all its processes are gone. May be called at any time, and twice."""
+        died = self._supervisor is not None and not self.running
         supervisor = self._hang_up()
         while supervisor is not None and supervisor.poll() is None:  # noqa: ASYNC110  # a process tells nobody
             await asyncio.sleep(_POLL)
-        self._forget(failed=False)
+        self._forget(failed=died)
 
     def wait(self) -> None:
         """Wait, blocking, until the server ends by itself. Raises ServerUnavailable then, with the end of its log."""
         if self._supervisor is not None:
             self._supervisor.wait()
-            raise ServerUnavailable(self._describe_end(self._read_log()))
+            raise ServerUnavailable(self.why_ended())
+
+    def why_ended(self) -> str:
+        """Why the server, which was started, ended by itself: a sentence, with the end of its log."""
+        log = self._read_log()
+        if reasons := log.failures():
+            return f"the embedded Triton cannot load its models (log: {self._log}):\n{reasons}"
+        code = None if self._supervisor is None else self._supervisor.poll()
+        return f"the embedded Triton ended with code {code}; its log ({self._log}) ends with:\n{log.tail()}"
 
     def __enter__(self) -> EmbeddedServer:
         """Start the server without an event loop."""
+        self._check_idle()
         try:
             for _ in self._starting(60.0):
                 time.sleep(_POLL)
@@ -150,8 +147,8 @@ class EmbeddedServer:
 
     def _starting(self, timeout: float) -> Iterator[None]:
         """The start, as steps between which the caller waits."""
-        if self.running:
-            raise InternalError("the embedded server is running already")
+        if self._own_log:
+            self._log = None  # one that is there tells of an earlier failure, and stays
         files = locate()
         names = self._check_models()
         deadline = time.monotonic() + timeout
@@ -163,7 +160,7 @@ class EmbeddedServer:
                 if self._supervisor.poll() is not None:
                     if log.port_taken and attempt < _PORT_ATTEMPTS:
                         break
-                    raise ServerUnavailable(self._describe_end(self._read_log()))
+                    raise ServerUnavailable(self.why_ended())
                 if time.monotonic() > deadline:
                     words = log.tail()
                     raise DeadlineExceeded(
@@ -173,13 +170,18 @@ class EmbeddedServer:
             else:
                 return
 
+    def _check_idle(self) -> None:
+        if self._supervisor is not None:
+            raise InternalError("the embedded server is started already; stop it before")
+
     def _check_models(self) -> list[str]:
         """The models to load. Raises ServerUnavailable for a repository or a model that is not there."""
         found: dict[str, Path] = {}
         for folder in self.models:
             if not folder.is_dir():
                 raise ServerUnavailable(f"the model repository {folder} is not there")
-            found.update({entry.name: entry for entry in sorted(folder.iterdir()) if entry.is_dir()})
+            entries = [entry for entry in folder.iterdir() if entry.is_dir() and entry.name[0] not in "._"]
+            found.update({entry.name: entry for entry in entries})
         names = sorted(found) if self.load is None else list(self.load)
         places = ", ".join(str(folder) for folder in self.models)
         if not names:
@@ -195,7 +197,7 @@ class EmbeddedServer:
         folder = Path(tempfile.mkdtemp(prefix="evproc-triton-"))
         shared = f"evproc_{os.getpid()}_{next(_NUMBER)}_"
         try:
-            environment = _environment(folder, files, self.threads)
+            environment = lay_out(folder, files, self.threads)
             if self._log is None:
                 handle, path = tempfile.mkstemp(prefix="evproc-triton-", suffix=".log")
                 os.close(handle)
@@ -232,15 +234,8 @@ class EmbeddedServer:
             f"--grpc-port={self._port}",
             "--allow-http=false",
             "--allow-metrics=false",
-            f"--exit-timeout-secs={_EXIT_SECONDS}",
+            f"--exit-timeout-secs={_GRACE:.0f}",
         ]
-
-    def _describe_end(self, log: ServerLog) -> str:
-        assert self._supervisor is not None
-        if reasons := log.failures():
-            return f"the embedded Triton cannot load its models (log: {self._log}):\n{reasons}"
-        code = self._supervisor.returncode
-        return f"the embedded Triton ended with code {code}; its log ({self._log}) ends with:\n{log.tail()}"
 
     def _read_log(self) -> ServerLog:
         assert self._log is not None
@@ -253,45 +248,16 @@ class EmbeddedServer:
         return self._supervisor
 
     def _stop_now(self, *, failed: bool) -> None:
+        died = self._supervisor is not None and not self.running
         if (supervisor := self._hang_up()) is not None:
             supervisor.wait()
-        self._forget(failed=failed)
+        self._forget(failed=failed or died)
 
     def _forget(self, *, failed: bool) -> None:
         self._supervisor = None
-        if self._own_log and self._log is not None:
-            if not failed:
-                self._log.unlink(missing_ok=True)
+        if self._own_log and self._log is not None and not failed:
+            self._log.unlink(missing_ok=True)
             self._log = None
-
-
-class ServerLog:
-    """What the log of a server says."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def listening(self, port: int) -> bool:
-        """Whether the server takes requests on this port."""
-        return f'Started GRPCInferenceService at 127.0.0.1:{port}"' in self.text
-
-    @property
-    def port_taken(self) -> bool:
-        """Whether the server ended because another process has its port."""
-        return "Socket '127.0.0.1" in self.text and "already in use" in self.text
-
-    def failures(self) -> str:
-        """The reason for each model that could not be loaded, one to a line; empty if there is none."""
-        found = re.findall(r"\"failed to load '([^']+)' version (\d+): (.*)\"", self.text)
-        reasons = {name: reason.replace("\\n", "\n    ").strip() for name, _, reason in found}
-        for name, reason in re.findall(r"\"failed to load model '([^']+)': (.*)\"", self.text):
-            reasons.setdefault(name, reason)
-        return "\n".join(f"  model '{name}': {reason}" for name, reason in reasons.items())
-
-    def tail(self, lines: int = 15) -> str:
-        """The last lines, indented."""
-        shown = [line for line in self.text.splitlines() if line.strip()][-lines:]
-        return "\n".join(f"  {line}" for line in shown) or "  (it is empty)"
 
 
 def free_port() -> int:
@@ -300,43 +266,3 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _environment(folder: Path, files: TritonFiles, threads: int) -> dict[str, str]:
-    """Lay out the server's folder (see the head of this file), and return the environment that belongs to it."""
-    python = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    backends, libraries = folder / "backends", folder / "lib"
-    for made in (backends / "python", backends / "onnxruntime", folder / "bin", libraries / python / "site-packages"):
-        made.mkdir(parents=True)
-    for path in files.python_backend:
-        copy2(path, backends / "python")  # a link would bring the stub's own library path into force
-    copy2(Path(__file__).parent / "onnx_backend" / "model.py", backends / "onnxruntime")
-
-    shared = shared_python() / f"lib{python}.so.1.0"
-    (libraries / shared.name).symlink_to(shared)
-    for bundled in files.libraries.glob(f"libpython3-*.{sys.version_info.minor}.so.1.0"):
-        (libraries / bundled.name).symlink_to(shared)
-
-    home = Path(sysconfig.get_config_var("BINDIR") or Path(sys.base_prefix) / "bin")
-    (folder / "bin" / "python3").symlink_to(home / python)
-    (folder / "pyvenv.cfg").write_text(f"home = {home}\ninclude-system-site-packages = false\n")
-    lines = [f"import site; site.addsitedir({path!r})" for path in _job_packages()]
-    (libraries / python / "site-packages" / "evproc.pth").write_text("\n".join(lines) + "\n")
-
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    environment["PATH"] = f"{folder / 'bin'}:{os.environ.get('PATH', os.defpath)}"
-    environment["LD_LIBRARY_PATH"] = f"{libraries}:{files.libraries}"
-    environment["EVPROC_ONNX_THREADS"] = str(threads)
-    environment["PYTHONUNBUFFERED"] = "1"
-    return environment
-
-
-def _job_packages() -> list[str]:
-    """The folders from which the server's Python takes packages: the job's, less what would hide a model."""
-    named = {os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}  # noqa: PTH100
-    return [
-        path
-        for path in dict.fromkeys(sys.path)
-        if Path(path).name in ("site-packages", "dist-packages")
-        or (os.path.abspath(path) in named and not Path(path, "model.py").exists())  # noqa: PTH100
-    ]

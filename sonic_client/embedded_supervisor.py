@@ -49,7 +49,7 @@ def _end(server: subprocess.Popen[bytes], grace: float) -> int:
     """End all processes of the server's session; return the code of the server itself."""
     deadline = time.monotonic() + grace
     with suppress(ProcessLookupError):
-        os.killpg(server.pid, signal.SIGTERM)
+        server.terminate()
     while server.poll() is None and time.monotonic() < deadline:
         time.sleep(_POLL)
     with suppress(ProcessLookupError):

@@ -20,6 +20,7 @@ This file runs in a process of the server, and imports nothing of evproc.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 from pathlib import Path
@@ -28,6 +29,10 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]  # lives in the server
+
+_USED = b"used_dltensor"  # kept here, because a capsule holds only a pointer to its name
+_set_name = ctypes.pythonapi.PyCapsule_SetName
+_set_name.argtypes = [ctypes.py_object, ctypes.c_char_p]
 
 _TYPES = {
     "tensor(bool)": "TYPE_BOOL",
@@ -58,6 +63,15 @@ def _session(path: Path, config: dict[str, Any]) -> onnxruntime.InferenceSession
 def _own_file() -> Path:
     """The model's file, while the server asks for the configuration: it says so on the command line only."""
     return Path(Path("/proc/self/cmdline").read_bytes().split(b"\0")[1].decode())
+
+
+def _tensor(name: str, array: np.ndarray[Any, Any]) -> Any:
+    """An output for the server. It renames the capsule that it has taken to a name that NumPy does not know, and NumPy
+    would write a traceback into the log for each; so the capsule gets the name that the DLPack standard asks for."""
+    capsule = np.ascontiguousarray(array).__dlpack__()
+    tensor = pb_utils.Tensor.from_dlpack(name, capsule)
+    _set_name(capsule, _USED)
+    return tensor
 
 
 def _check_types(config: dict[str, Any]) -> None:
@@ -112,10 +126,7 @@ class TritonPythonModel:
                     feeds[name] = np.from_dlpack(tensor)
             wanted = [name for name in self.outputs if name in request.requested_output_names()]
             arrays = self.session.run(wanted, feeds)
-            tensors = [
-                pb_utils.Tensor.from_dlpack(name, np.ascontiguousarray(array))
-                for name, array in zip(wanted, arrays, strict=True)
-            ]
+            tensors = [_tensor(name, array) for name, array in zip(wanted, arrays, strict=True)]
         except Exception as error:
             return pb_utils.InferenceResponse([], pb_utils.TritonError(str(error)))
         return pb_utils.InferenceResponse(tensors)
