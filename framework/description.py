@@ -214,6 +214,6 @@ def _limits(metadata: Sequence[Any]) -> list[str]:
         for kind, sign in _SIGNS.items():
             if isinstance(mark, kind):
                 said.append(f"{sign} {getattr(mark, kind.__name__.lower())}")
-        if isinstance(mark, annotated_types.MinLen) and mark.min_length:
+        if isinstance(mark, annotated_types.MinLen) and mark.min_length > 1:
             said.append(f"({mark.min_length} at least)")
     return [" and ".join(said)] if said else []

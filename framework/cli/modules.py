@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import text
 from .failures import reported
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.text import Text
 
     from evproc.framework.description import Description, ParameterDescription
     from evproc.framework.plugins import Plugin
@@ -68,16 +68,21 @@ def _broken_entry(plugin: Plugin, wrong: str) -> dict[str, Any]:
 def _all(found: list[Description], broken: list[tuple[Plugin, str]]) -> Iterator[RenderableType]:
     from rich.text import Text
 
+    from evproc.framework.plugins import BUILT_IN, normalized
+
     from .summary import table
 
     if not found and not broken:
         yield Text("No modules are installed.")
         return
     kinds = ("source", "producer", "filter", "analyzer", "output", "service")
-    made = table("name", "kind", "package", "", shrink="")
+    made = table("name", "kind", "", shrink="")
     for description in sorted(found, key=lambda item: kinds.index(item.kind)):
-        package = f"{description.package} {description.version}"
-        made.add_row(description.name, description.kind, package, description.first_line)
+        origin = (
+            "" if normalized(description.package) == BUILT_IN else f"of {description.package} {description.version}"
+        )
+        said = Text.assemble(description.first_line, (f"  {origin}", "dim")) if origin else description.first_line
+        made.add_row(description.name, description.kind, said)
     yield made
     for _, wrong in broken:
         yield Text.assemble(("broken: ", "red"), wrong)
@@ -95,36 +100,44 @@ def _one(description: Description) -> Iterator[RenderableType]:
     if description.parameters:
         yield Text()
         made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-        for column in ("parameter", "type", "default"):
-            made.add_column(column, overflow="fold")
-        made.columns[0].no_wrap = True
+        made.add_column("parameter", no_wrap=True)
+        made.add_column("type", overflow="fold")
+        made.add_column("default", overflow="fold")
         made.add_column("", ratio=1)
         for row in _rows(description.parameters):
             made.add_row(*row)
         yield made
-    yield Text()
-    yield from _flow("reads", (f"{key}{_fields(fields)}" for key, fields in description.reads.items()))
-    yield from _flow("makes", (f"{key}{f'  {kind}' if kind else ''}" for key, kind in description.makes.items()))
+        if any(" (placement)" in row[3] for row in _rows(description.parameters)):
+            yield Text("placement: says only where and how fast to run, and changes no results", style="dim")
+    flow = Table.grid(padding=(0, 2, 0, 0))
+    for title, items in (("reads", _reads(description)), ("makes", _makes(description))):
+        for number, item in enumerate(items):
+            flow.add_row(Text(title if number == 0 else "", style="bold"), item)
+    if flow.row_count:
+        yield Text()
+        yield flow
 
 
-def _flow(title: str, items: Iterable[str]) -> Iterator[Text]:
-    from rich.text import Text
+def _reads(description: Description) -> list[str]:
+    return [f"{key}{_fields(fields)}" for key, fields in description.reads.items()]
 
-    for number, item in enumerate(items):
-        yield Text.assemble((f"{title if number == 0 else '':<7}", "bold"), item)
+
+def _makes(description: Description) -> list[str]:
+    return [f"{key}{f'  {kind}' if kind else ''}" for key, kind in description.makes.items()]
 
 
 def _fields(fields: tuple[str, ...]) -> str:
-    return f" ({', '.join(fields)})" if fields else ""
+    return f" ({text.names(fields)})" if fields else ""
 
 
 def _rows(parameters: Iterable[ParameterDescription], depth: int = 0) -> Iterator[tuple[str, str, str, str]]:
     for parameter in parameters:
-        unit = f" {parameter.unit}" if parameter.unit else ""
-        default = "required" if parameter.required else "" if parameter.inner else f"{_shown(parameter.default)}{unit}"
-        kind = f"{parameter.type}, {parameter.unit}" if parameter.unit else parameter.type
+        default = "" if parameter.inner else _shown(parameter.default)
+        if parameter.required:
+            default = "required,"
+        default = f"{default} {parameter.unit}".strip().removesuffix(",")
         note = " (placement)" if parameter.placement else ""
-        yield "  " * depth + parameter.name, kind, default, parameter.description + note
+        yield "  " * depth + parameter.name, parameter.type, default, parameter.description + note
         yield from _rows(parameter.inner, depth + 1)
 
 

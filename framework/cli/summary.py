@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -37,17 +37,12 @@ def write(items: Iterable[RenderableType], stream: TextIO | None = None) -> None
 
 
 def table(*columns: str, shrink: str = "") -> Table:
-    """A table without lines. A column whose name begins with `>` is flushed right; `shrink` may be cut if it must."""
+    """A table without lines. A column whose name begins with `>` is flushed right; only `shrink` gives way if it must."""
     made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for name in columns:
         title = name.removeprefix(">")
-        made.add_column(
-            title,
-            justify="right" if name.startswith(">") else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=None if title == shrink else len(title),
-        )
+        justify: Literal["left", "right"] = "right" if name.startswith(">") else "left"
+        made.add_column(title, justify=justify, no_wrap=title != shrink, overflow="fold")
     return made
 
 
@@ -145,8 +140,6 @@ def _latency(value: Any) -> str:
 
 def _outputs(report: Report) -> Table:
     made = table("output", ">events", ">size", "file", shrink="file")
-    made.columns[3].overflow = "fold"
-    made.columns[3].no_wrap = False
     for output in report.outputs:
         made.add_row(output.label, f"{output.events:,}", text.size(output.nbytes), output.file)
     return made

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 
 def count(number: int, noun: str, nouns: str = "") -> str:
     """`1 event`, `12,000 events`."""
@@ -46,3 +49,23 @@ def percent(part: float, whole: float) -> str:
 def rate(per_second: float) -> str:
     """`24,100 events/s`, `0.52 events/s`."""
     return f"{per_second:,.0f} events/s" if per_second >= 10 else f"{per_second:.2g} events/s"
+
+
+def names(items: Iterable[str]) -> str:
+    """Names with a comma between; those that only count are drawn together: `gain, charge0 ... charge7`."""
+    runs: list[list[str]] = []
+    for item in items:
+        if runs and _follows(runs[-1][-1], item):
+            runs[-1].append(item)
+        else:
+            runs.append([item])
+    shown = [[f"{run[0]} ... {run[-1]}"] if len(run) > 2 else run for run in runs]
+    return ", ".join(name for run in shown for name in run)
+
+
+def _follows(before: str, name: str) -> bool:
+    """Whether a name is the one before with the next number at its end."""
+    first, second = (re.fullmatch(r"(.*?)(\d*)", item) for item in (before, name))
+    if first is None or second is None or not first[2] or not second[2]:
+        return False
+    return first[1] == second[1] and int(second[2]) == int(first[2]) + 1
