@@ -72,6 +72,13 @@ class Block:
     view: View | None = None
     """What the present step may read."""
 
+    def next_step(self) -> None:
+        """Go on to the next step of the schedule."""
+        if self.view is not None:
+            self.view.clear()  # it refers to itself through collections, and would keep their arrays
+        self.sweep = self.todo = self.view = None
+        self.place += 1
+
     def events_of(self, number: int, masks: list[Mask]) -> Sequence[int] | None:
         """The events of a mask; None: all."""
         if number not in self.masks:

@@ -156,8 +156,7 @@ class Engine:
                 return
             for key in binding.step.release:
                 block.store.drop(key)
-            block.place += 1
-            block.sweep = block.todo = block.view = None
+            block.next_step()
             if perf_counter() >= until:
                 return
 
@@ -239,6 +238,7 @@ class Engine:
         self.blocks_done += 1
         self.state.ended(block.number)
         del self._blocks[block.number]
+        block.store.close()
         if self._reader:
             self._reader.give_back(block.chunk)
 

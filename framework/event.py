@@ -219,6 +219,14 @@ class Store:
             return column
         return column.take(np.asarray(index, dtype=np.int64))
 
+    def close(self) -> None:
+        """Release everything. Events, views and the store refer to one another, so they would live on until a collection."""
+        self.columns.clear()
+        self.lists.clear()
+        self._gaps.clear()
+        self._events = None
+        self.view = View(self, {}, "no module, because the block has ended")
+
     def drop(self, key: str) -> None:
         """Release a product."""
         self.columns.pop(key, None)

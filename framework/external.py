@@ -174,12 +174,13 @@ class ExternalSteps:
         label, piece, sweep = block.collecting
         binding = self._collecting[label]
         assert piece.index is not None
-        block.store.view = binding.view(block)
+        view = block.store.view = binding.view(block)
         spent = sweep.seconds
         try:
             ended = sweep.advance(until)
         except Exception as error:
             raise binding.failure(block, piece.index[len(sweep.results)], error) from error
+        view.clear()
         binding.tally.cpu_s += sweep.seconds - spent
         if ended:
             harvest = block.harvest.setdefault(label, Harvest())
@@ -198,6 +199,7 @@ class ExternalSteps:
         except Exception as error:
             raise binding.failure(block, None, error) from error
         binding.tally.cpu_s += perf_counter() - begin
+        view.clear()
         binding.put_columns(block, result, index)
         block.whole_done[binding.label] = True
         self._state.freed(piece.nbytes)
