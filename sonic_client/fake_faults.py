@@ -8,9 +8,11 @@ WrongRows  WrongShape  WrongDtype  WrongName  Truncated      an answer that is n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+
+from evproc.framework.errors import did_you_mean
 
 from .tensors import Array
 
@@ -26,19 +28,25 @@ class Refuse(Fault):
     status: str = "INTERNAL"
     words: str = "scripted fault"
 
+    def __post_init__(self) -> None:
+        from grpclib.const import Status
+
+        if self.status not in Status.__members__:
+            raise ValueError(f"gRPC has no status '{self.status}'{did_you_mean(self.status, Status.__members__)}")
+
 
 @dataclass(frozen=True, slots=True)
 class Unavailable(Refuse):
     """Answer that the server cannot take the request now."""
 
-    status: str = "UNAVAILABLE"
+    status: str = field(default="UNAVAILABLE", init=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Reject(Refuse):
     """Answer that the request is wrong; sending it again would not help."""
 
-    status: str = "INVALID_ARGUMENT"
+    status: str = field(default="INVALID_ARGUMENT", init=False)
 
 
 @dataclass(frozen=True, slots=True)
