@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
 from evproc.framework import Catalog, Chunk, Parameter, Source
-from evproc.framework.columns import Column, Flat, Jagged, column_from_array
+from evproc.framework.columns import Flat
 from evproc.framework.errors import InputError, did_you_mean
 from evproc.framework.event import EventIDs
 
 from .collections_of import find_collections
+from .column_types import as_column, column_type
 
 _IDENTITY = ("run", "luminosityBlock", "event")
 
@@ -65,25 +64,3 @@ class ArraySource(Source):
             stop = min(start + self.config.chunk, events)
             columns = {key: self.columns[key].slice(start, stop) for key in keys}
             yield Chunk(ids.slice(start, stop), columns, f"arrays in memory, entries {start} to {stop - 1}")
-
-
-def as_column(array: Any) -> Column:
-    """The column of an array of any kind."""
-    if isinstance(array, Column):
-        return array
-    if isinstance(array, np.ndarray) and array.dtype.kind not in "OUS":
-        return Flat(array)
-    import awkward as ak
-
-    return column_from_array(array if isinstance(array, ak.Array) else ak.Array(array))
-
-
-def column_type(column: Column) -> str:
-    """The type of the entries of a column, as `var * float32`."""
-    if isinstance(column, Flat | Jagged):
-        values = column.values if isinstance(column, Flat) else column.content
-        inner = "".join(f"{length} * " for length in values.shape[1:])
-        return f"{'var * ' if isinstance(column, Jagged) else ''}{inner}{values.dtype.name}"
-    import awkward as ak
-
-    return " ".join(str(ak.type(column.data).content).split())

@@ -20,7 +20,8 @@ import numpy as np
 from evproc.framework.columns import Column, Flat, Jagged, Nested, column_from_array
 
 from .chunking import Run, events_per_chunk, runs
-from .root_reading import Branch, check_length, native, reason, type_string, unreadable_entries
+from .column_types import one_line
+from .root_reading import Branch, check_length, native, reason, unreadable_entries
 
 _ANONYMOUS = re.compile(r"^_collection\d+$")
 
@@ -77,7 +78,7 @@ class RNTupleReader:
 
         form, _ = self._ntuple.to_akform(filter_name=[path])
         empty = ak.Array(form.length_zero_array())
-        return type_string(ak.type(_at(empty, path)).content)
+        return one_line(ak.type(_at(empty, path)).content)
 
     def plan(self, keys: Sequence[str], start: int, stop: int, chunk: int | None) -> list[Run]:
         """The chunks of the entries from `start` to `stop`; `chunk` None means: fitted to the file."""

@@ -21,6 +21,7 @@ from evproc.framework.columns import Column, Flat, Jagged, column_from_array
 from evproc.framework.errors import InputError, did_you_mean
 
 from .chunking import Run, events_per_chunk, fixed_runs, runs
+from .column_types import one_line
 from .input_files import InputFile, check_header
 
 
@@ -246,7 +247,7 @@ def _branch_type(branch: Any) -> str:
     form = interpretation.awkward_form(branch.file)
     if isinstance(interpretation, uproot.interpretation.objects.AsObjects) and branch.num_entries:
         branch.array(entry_start=0, entry_stop=1, array_cache=None)
-    return type_string(form.type)
+    return one_line(form.type)
 
 
 def _typename(branch: Any) -> str:
@@ -254,11 +255,6 @@ def _typename(branch: Any) -> str:
         return str(branch.typename)
     except Exception:
         return "?"
-
-
-def type_string(kind: Any) -> str:
-    """An awkward type in one line, without parameters that only document."""
-    return " ".join(str(kind).split())
 
 
 def native(column: Column) -> Column:

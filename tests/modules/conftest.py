@@ -14,7 +14,7 @@ import uproot
 
 from evproc.framework.columns import Column
 from evproc.framework.event import Columns, EventIDs, Store, View
-from evproc.modules.array_source import as_column
+from evproc.modules.column_types import as_column
 
 REAL_DATA = Path(os.environ.get("EVPROC_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 

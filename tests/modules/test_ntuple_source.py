@@ -236,7 +236,7 @@ def test_damage_that_shows_only_while_reading_names_branch_and_entries(write_eve
         raw.write(b"\xff" * (stop - start))
     source = NtupleSource(files=path, chunk=500)
     assert source.catalog().events == 1000
-    came = []
+    came: list[int] = []
 
     def consume() -> None:
         came.extend(len(chunk) for chunk in source.chunks(frozenset({"MET_pt", "Jet_eta"})))

@@ -1,0 +1,62 @@
+"""Types of columns, as one line of text: `float32`, `3 * float32`, `var * float32`, `string`, `var * var * int64`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from evproc.framework.columns import Column, Flat, Jagged, Nested, column_from_array
+
+
+def as_column(array: Any) -> Column:
+    """The column of an array of any kind: NumPy or awkward array, list, or a column already."""
+    if isinstance(array, Flat | Jagged | Nested):
+        return array
+    if isinstance(array, np.ndarray) and array.dtype.kind not in "OUS":
+        return Flat(array)
+    import awkward as ak
+
+    return column_from_array(array if isinstance(array, ak.Array) else ak.Array(array))
+
+
+def column_type(column: Column) -> str:
+    """The type of the entries of a column."""
+    if isinstance(column, Nested):
+        import awkward as ak
+
+        return one_line(ak.type(column.data).content)
+    values = column.values if isinstance(column, Flat) else column.content
+    inner = "".join(f"{length} * " for length in values.shape[1:])
+    return f"{'var * ' if isinstance(column, Jagged) else ''}{inner}{values.dtype.name}"
+
+
+def one_line(kind: Any) -> str:
+    """An awkward type in one line."""
+    return " ".join(str(kind).split())
+
+
+def awkward_type(kind: str) -> Any:
+    """The awkward type that a text names. Raises ValueError if it names none."""
+    import awkward as ak
+
+    try:
+        return ak.types.from_datashape(kind, highlevel=False)
+    except Exception as error:
+        raise ValueError(f"'{kind}' is not a type") from error
+
+
+def number_type(kind: str) -> np.dtype[Any] | None:
+    """The dtype of the numbers of a type made of fixed or varying lists of one kind of number; None for other types.
+
+    >>> number_type("var * 2 * float32")
+    dtype('float32')
+    """
+    *lengths, last = kind.split(" * ")
+    if any(length != "var" and not length.isdigit() for length in lengths):
+        return None
+    try:
+        dtype = np.dtype(last)
+    except TypeError:
+        return None
+    return dtype if dtype.kind in "biufcmM" else None
