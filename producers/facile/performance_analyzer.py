@@ -1,0 +1,63 @@
+"""The module that compares FACILE and the charge sum with the truth, over a whole job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from evproc.framework import Analyzer, Columns, Fault, InputTag, Job, Parameter
+
+from .performance import plot_performance
+
+
+class FacilePerformance(Analyzer):
+    """Plots response and resolution of FACILE and of the charge sum against the true energy."""
+
+    class Config(Analyzer.Config):
+        """What is compared, and the picture."""
+
+        true: InputTag = Parameter("HBHEChannel_genEnergy", description="true energies of the channels")
+        facile: InputTag = Parameter("energy", description="energies by FACILE")
+        charge_sum: InputTag = Parameter("charge_sum", description="energies by the charge sum")
+        plot: str = Parameter(description="file of the picture, PNG")
+        max_channels: int = Parameter(
+            4_000_000, description="channels that are compared at most; the rest is left out", gt=0
+        )
+
+    config: Config
+
+    def check(self) -> list[Fault]:
+        """Whether pictures can be drawn."""
+        try:
+            import mplhep  # noqa: F401
+        except ImportError:
+            return [Fault("plots need the extra `plot`: pip install 'evproc[plot]'", self.label, where=self.where)]
+        return []
+
+    def begin_job(self, job: Job) -> None:
+        """Begin with no channels."""
+        self._channels = 0
+        self._parts: list[list[np.ndarray]] = [[], [], []]
+
+    def analyze_columns(self, columns: Columns) -> None:
+        """Keep the three energies of each channel."""
+        if self._channels >= self.config.max_channels:
+            return
+        tags = (self.config.true, self.config.facile, self.config.charge_sum)
+        for parts, tag in zip(self._parts, tags, strict=True):
+            parts.append(columns.jagged(tag)[1].copy())
+        self._channels += len(self._parts[0][-1])
+
+    def commit(self) -> None:
+        """Draw the picture, under a temporary name first."""
+        if not self._channels:
+            return
+        true, facile, charge_sum = (np.concatenate(parts) for parts in self._parts)
+        path = Path(self.config.plot)
+        part = path.with_name(f".{path.name}.part")
+        try:
+            plot_performance(true, facile, charge_sum, part)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
