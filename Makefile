@@ -1,0 +1,36 @@
+# What there is to do. Each target installs what it needs into .venv; PYTHON names the Python to make it with.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test bench lint clean
+
+demo: .venv/demo ## install, start a Triton server, run the main job
+	$(BIN)/evproc run workflows/facile.py
+
+test: .venv/dev ## install, run all tests
+	$(BIN)/pytest
+
+lint: .venv/dev ## style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+bench: .venv/dev ## all benchmarks, one after another
+	@for name in loop read inference overlap memory; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+clean: ## remove what the workflows and the targets made
+	rm -rf .venv output build dist .pytest_cache .mypy_cache .ruff_cache
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/demo: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[server,plot]'
+	$(BIN)/evproc server install
+	@touch $@
+
+.venv/dev: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/evproc server install
+	@touch $@ .venv/demo
