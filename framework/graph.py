@@ -1,0 +1,136 @@
+"""The data flow of a process as nodes and edges, for the picture and the text of `evproc graph`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .flow import kind_of
+from .module import ExternalWork, OutputModule
+
+if TYPE_CHECKING:
+    from .flow import Flow
+    from .process import Process
+
+FEW = 3
+"""Up to so many products are named one by one on an edge; more of them are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A module."""
+
+    label: str
+    type: str
+    """The name of its class."""
+    kind: str
+    """source, producer, filter, analyzer or output; `external producer` if it hands out work."""
+    level: int
+    """The longest way to it from a module that reads nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What one module makes and others read."""
+
+    maker: str
+    readers: tuple[str, ...]
+    text: str
+    """The products, in short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A path, an end path, a task, or the producers that run on demand."""
+
+    kind: str
+    label: str
+    members: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Graph:
+    """The data flow of a process."""
+
+    name: str
+    nodes: dict[str, Node] = field(default_factory=dict)
+    """By label, in order of level."""
+    edges: list[Edge] = field(default_factory=list)
+    lanes: list[Lane] = field(default_factory=list)
+    selections: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Label of an output module -> the paths that select its events."""
+
+
+def build(process: Process, flow: Flow) -> Graph:
+    """The graph of a process whose data flow is resolved."""
+    graph = Graph(process.name)
+    found = levels(process.modules, [(maker, reader) for maker, reader, _ in flow.edges])
+    for label in sorted(process.modules, key=lambda label: found[label]):
+        module = process.modules[label]
+        kind = kind_of(module) or "module"
+        shown = f"external {kind}" if isinstance(module, ExternalWork) else kind
+        graph.nodes[label] = Node(label, type(module).__name__, shown, found[label])
+        if isinstance(module, OutputModule) and not module.faults() and module.config.select:
+            graph.selections[label] = tuple(module.config.select)
+    graph.edges = _edges(flow)
+    tables = {"path": process.paths, "end path": process.end_paths, "task": process.tasks}
+    for kind, table in tables.items():
+        graph.lanes.extend(Lane(kind, label, tuple(part.labels())) for label, part in table.items())
+    placed = {member for lane in graph.lanes for member in lane.members}
+    rest = tuple(label for label, node in graph.nodes.items() if label not in placed and node.kind.endswith("producer"))
+    if rest:
+        graph.lanes.append(Lane("on demand", "", rest))
+    return graph
+
+
+def levels(labels: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """The longest way to each node, in edges. A cycle is cut where it is found."""
+    makers: dict[str, list[str]] = {label: [] for label in labels}
+    for maker, reader in edges:
+        if maker in makers and reader in makers:
+            makers[reader].append(maker)
+    found: dict[str, int] = {}
+
+    def visit(label: str, trail: tuple[str, ...]) -> int:
+        if label not in found:
+            before = [visit(maker, (*trail, label)) for maker in makers[label] if maker not in trail and maker != label]
+            found[label] = 1 + max(before, default=-1)
+        return found[label]
+
+    for label in makers:
+        visit(label, ())
+    return found
+
+
+def _edges(flow: Flow) -> list[Edge]:
+    """One edge for each maker and text, with all its readers. Branches of the source are put together for each reader."""
+    products: dict[tuple[str, str], list[str]] = {}
+    for maker, reader, key in flow.edges:
+        products.setdefault((maker, reader), []).append(key)
+    readers: dict[tuple[str, str], list[str]] = {}
+    for (maker, reader), keys in products.items():
+        together = maker == flow.source or len(keys) > 2 * FEW
+        collections = flow.offered.collections if maker == flow.source else {}
+        for text in [in_short(keys, collections)] if together else keys:
+            readers.setdefault((maker, text), []).append(reader)
+    return [Edge(maker, tuple(labels), text) for (maker, text), labels in readers.items()]
+
+
+def in_short(keys: Iterable[str], collections: Mapping[str, tuple[str, ...]]) -> str:
+    """`Muon_pt, Muon_eta`, or `36 branches of HBHEChannel`, or both kinds of them."""
+    groups: dict[str, list[str]] = {}
+    for key in dict.fromkeys(keys):
+        homes = [name for name in collections if key.startswith(f"{name}_")]
+        groups.setdefault(max(homes, key=len, default=""), []).append(key)
+    plain = groups.pop("", [])
+    named = sum(len(group) for group in groups.values()) + len(plain) <= FEW
+    said = []
+    for name, group in groups.items():
+        said.append(", ".join(group) if named or len(group) == 1 else f"{len(group)} branches of {name}")
+    if plain:
+        said.append(", ".join(plain) if named or len(plain) <= FEW else f"{len(plain)} products")
+    if len(said) > 2 * FEW:
+        total = sum(len(group) for group in groups.values()) + len(plain)
+        return f"{total} branches of {len(groups)} collections"
+    return ", ".join(said)
