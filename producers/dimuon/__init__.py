@@ -1,0 +1,8 @@
+"""Pairs of muons: their invariant mass."""
+
+from __future__ import annotations
+
+from .mass import opposite_charge, pair_mass_cartesian, pair_mass_polar
+from .producer import DimuonColumns, DimuonProducer
+
+__all__ = ["DimuonColumns", "DimuonProducer", "opposite_charge", "pair_mass_cartesian", "pair_mass_polar"]
