@@ -9,8 +9,8 @@ ones is kept. Two comparisons, each with the same reads (ten fields, three of id
                 offsets unwrapped once a chunk
     columnar    one module that gets whole blocks, against `TTree.iterate` and the same NumPy functions
 
-Both figures are rates, evproc's over that of the script. All jobs are measured whole, opening and checking of files
-included. The files are in the page cache.
+Both figures are rates, evproc's over that of the script. All are measured whole, opening and checking of the file included. The
+file is in the page cache.
 """
 
 from __future__ import annotations
@@ -108,10 +108,10 @@ class ColumnarSelection(Analyzer):
         add_columns(self.found, *found, (ids.run, ids.luminosity_block, ids.event))
 
 
-def evproc_per_event(files: list[str]) -> Found:
+def evproc_per_event(file: str) -> Found:
     """Four modules, event by event."""
     process = Process("READ")
-    process.source = NtupleSource(files=files)
+    process.source = NtupleSource(files=file)
     process.mass = DimuonMass()
     process.energy = TransverseEnergy()
     process.recoil = Recoil()
@@ -123,10 +123,10 @@ def evproc_per_event(files: list[str]) -> Found:
     return found
 
 
-def evproc_columnar(files: list[str]) -> Found:
+def evproc_columnar(file: str) -> Found:
     """One module, block by block."""
     process = Process("READ")
-    process.source = NtupleSource(files=files)
+    process.source = NtupleSource(files=file)
     process.selection = ColumnarSelection()
     process.end = EndPath(process.selection)
     process.run()
@@ -134,19 +134,18 @@ def evproc_columnar(files: list[str]) -> Found:
     return found
 
 
-def chunks_by_hand(files: list[str]) -> Iterator[dict[str, Any]]:
-    """The chunks of all files."""
+def chunks_by_hand(file: str) -> Iterator[dict[str, Any]]:
+    """The chunks of a file."""
     import uproot
 
-    for path in files:
-        with uproot.open(path) as file:
-            yield from file["Events"].iterate([*FIELDS, *IDENTITY], step_size=STEP, how=dict)
+    with uproot.open(file) as directory:
+        yield from directory["Events"].iterate([*FIELDS, *IDENTITY], step_size=STEP, how=dict)
 
 
-def loop_by_hand(files: list[str]) -> Found:
+def loop_by_hand(file: str) -> Found:
     """The loop over slices that one would write."""
     found = Found()
-    for chunk in chunks_by_hand(files):
+    for chunk in chunks_by_hand(file):
         content = {name: chunk[name].layout.content.data for name in (*MUONS, *JETS)}
         muon = chunk["Muon_pt"].layout.offsets.data.tolist()
         jet = chunk["Jet_pt"].layout.offsets.data.tolist()
@@ -164,10 +163,10 @@ def loop_by_hand(files: list[str]) -> Found:
     return found
 
 
-def columns_by_hand(files: list[str]) -> Found:
+def columns_by_hand(file: str) -> Found:
     """The NumPy script that one would write."""
     found = Found()
-    for chunk in chunks_by_hand(files):
+    for chunk in chunks_by_hand(file):
         layouts = {name: chunk[name].layout for name in (*MUONS, *JETS)}
         muons = (layouts["Muon_pt"].offsets.data, *(layouts[name].content.data for name in MUONS))
         jets = (layouts["Jet_pt"].offsets.data, *(layouts[name].content.data for name in JETS))
@@ -180,25 +179,23 @@ def columns_by_hand(files: list[str]) -> Found:
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the ntuple, measure, and print."""
     options = arguments(__doc__, argv)
-    events = by_size(options, 200_000, 200_000, 2_000)
-    loops = by_size(options, 2, 1, 1)
-    columns = by_size(options, 5, 2, 1)
-    rounds = by_size(options, 7, 3, 1)
+    events = by_size(options, 400_000, 200_000, 2_000)
+    rounds = by_size(options, 3, 3, 1)
     with tempfile.TemporaryDirectory(prefix="evproc-read-") as folder:
         path = str(write(FilePath(folder) / "nanoaod_like.root", events))
         per_event = in_turn(
             {
-                "loop by hand": lambda: loop_by_hand([path] * loops),
-                "evproc, per event": lambda: evproc_per_event([path] * loops),
+                "loop by hand": lambda: loop_by_hand(path),
+                "evproc, per event": lambda: evproc_per_event(path),
             },
             rounds,
         )
         columnar = in_turn(
             {
-                "NumPy by hand": lambda: columns_by_hand([path] * columns),
-                "evproc, columnar": lambda: evproc_columnar([path] * columns),
+                "NumPy by hand": lambda: columns_by_hand(path),
+                "evproc, columnar": lambda: evproc_columnar(path),
             },
-            rounds,
+            by_size(options, 11, 5, 1),
         )
     for series in (per_event, columnar):
         found = [result for item in series.values() for result in item.results]
@@ -211,16 +208,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         Figure("columnar", ratios(plain.walls, blocks.walls), 0.85, 0.95, False, "rate / that of a NumPy script"),
     ]
     rows = [
-        *(_row(name, item, hand, events * loops) for name, item in per_event.items()),
-        *(_row(name, item, plain, events * columns) for name, item in columnar.items()),
+        *(_row(name, item, hand, events) for name, item in per_event.items()),
+        *(_row(name, item, plain, events) for name, item in columnar.items()),
     ]
     show(
-        f"read: ten of 60 branches, {loops} x {events:,} events per event, {columns} x as columns; {rounds} rounds",
+        f"read: ten of 60 branches of {events:,} events",
         ("side", "kev/s", "us/event", "CPU us/event", "rate / by hand", "CPU / by hand"),
         rows,
         figures,
         [
-            f"{len(hand.results[0].events):,} of {events * loops:,} events are selected.",
+            f"{len(hand.results[0].events):,} of {events:,} events are selected.",
             "Reading goes on in a thread of its own in evproc, and by turns in the scripts.",
         ],
     )
