@@ -11,7 +11,7 @@ depends neither on chunks nor on `skip_events`.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -24,8 +24,9 @@ from evproc.framework.errors import InputError, did_you_mean
 from evproc.framework.event import EventIDs
 
 from .collections_of import find_collections
+from .column_types import number_type
 from .input_files import InputFile, expand_files
-from .root_reading import Reader, open_reader
+from .root_reading import Reader, Unreadable, open_reader
 
 CATALOG_FILES = 100
 CATALOG_SECONDS = 5.0
@@ -95,7 +96,7 @@ class NtupleSource(Source):
             reader = open_reader(file)
             try:
                 if layout is None:
-                    layout = self._layout(reader)
+                    layout = self._layout(reader, reader.names)
                     products, unreadable = dict(layout.types), dict(layout.unreadable)
                 for name, why in _differences(layout, reader).items():
                     products.pop(name, None)
@@ -131,6 +132,7 @@ class NtupleSource(Source):
     def chunks(self, keys: frozenset[str]) -> Iterator[Chunk]:
         """The events, with the products named by `keys` and no others. Raises InputError."""
         layout: _Layout | None = None
+        wanted: list[str] = []
         first = 0
         last = self.config.skip_events + self.config.max_events if self.config.max_events >= 0 else None
         for file in self.files():
@@ -139,10 +141,10 @@ class NtupleSource(Source):
             reader = open_reader(file)
             try:
                 if layout is None:
-                    layout = self._layout(reader)
-                    _require(keys, layout)
-                wanted = sorted({*keys, *layout.identity.values()})
-                _agree(wanted, layout, reader)
+                    layout = self._layout(reader, keys)
+                    _require(keys, layout, reader)
+                    wanted = sorted({*keys, *layout.identity.values()})
+                _agree(layout, reader)
                 start = min(max(0, self.config.skip_events - first), reader.entries)
                 stop = reader.entries if last is None else min(reader.entries, last - first)
                 if start < stop:
@@ -172,76 +174,90 @@ class NtupleSource(Source):
             yield Chunk(ids, columns, f"{reader.where}, entries {begin} to {end - 1}", _nbytes(columns))
             del ids, columns
 
-    def _layout(self, reader: Reader) -> _Layout:
-        types = {name: branch.type for name, branch in reader.branches.items()}
-        counters = {name: branch.counter for name, branch in reader.branches.items() if branch.counter}
-        return _Layout(types, reader.unreadable, reader.where, self._identity(reader, types), counters)
+    def _layout(self, reader: Reader, names: Collection[str]) -> _Layout:
+        """What a file says of some products, and of the identity."""
+        identity = self._identity(reader)
+        layout = _Layout({}, {}, reader.where, identity)
+        for name in dict.fromkeys([*names, *identity.values()]):
+            if name not in reader.names:
+                continue
+            try:
+                branch = reader.branch(name)
+            except Unreadable as error:
+                layout.unreadable[name] = str(error)
+                continue
+            layout.types[name] = branch.type
+            if branch.counter:
+                layout.counters[name] = branch.counter
+        return layout
 
-    def _identity(self, reader: Reader, types: dict[str, str]) -> dict[str, str]:
+    def _identity(self, reader: Reader) -> dict[str, str]:
         """Part of the identity -> the branch that holds it."""
         asked = {part: getattr(self.config, part) for part in _USUAL_NAMES}
         usual = {part: name for part, name in _USUAL_NAMES.items() if asked[part] == "auto"}
-        there = [name for name in usual.values() if name in types]
+        there = [name for name in usual.values() if name in reader.names]
         found = {}
         for part, name in asked.items():
             if not name or (name == "auto" and not there):
                 continue
-            if name == "auto" and usual[part] not in types:
+            if name == "auto" and usual[part] not in reader.names:
                 raise InputError(
                     f"{reader.where}: there is a branch '{there[0]}' but no '{usual[part]}'"
-                    f"{did_you_mean(usual[part], types)}; set {part} to the branch that holds it, or to '' if none does"
+                    f"{did_you_mean(usual[part], reader.names)}; set {part} to the branch that holds it, or to '' if none does"
                 )
-            name = usual.get(part, name)
-            if name not in types:
-                known = reader.unreadable.get(name)
-                why = f"cannot be read: {known}" if known else f"is not there{did_you_mean(name, types)}"
-                raise InputError(f"{reader.where}: branch '{name}', the {part} of events, {why}")
-            if not np.issubdtype(_dtype(types[name]), np.integer):
-                raise InputError(
-                    f"{reader.where}: branch '{name}', the {part} of events, must hold one integer per event, "
-                    f"not {types[name]}; set {part} to another branch, or to '' if there is none"
-                )
-            found[part] = name
+            found[part] = _identity_branch(reader, part, usual.get(part, name))
         return found
 
 
-def _dtype(kind: str) -> np.dtype[np.generic]:
-    """The dtype of a type as `uint32`; object for anything that is not one number."""
+def _identity_branch(reader: Reader, part: str, name: str) -> str:
+    """The name of a branch that can be a part of the identity. Raises InputError if it cannot."""
+    what = f"{reader.where}: branch '{name}', the {part} of events,"
+    if name not in reader.names:
+        raise InputError(f"{what} is not there{did_you_mean(name, reader.names)}")
     try:
-        return np.dtype(kind)
-    except TypeError:
-        return np.dtype(object)
+        kind = reader.branch(name).type
+    except Unreadable as error:
+        raise InputError(f"{what} cannot be read: {error}") from error
+    if not np.issubdtype(number_type(kind) or object, np.integer) or " * " in kind:
+        raise InputError(
+            f"{what} must hold one integer per event, not {kind}; set {part} to another branch, or to '' if there is none"
+        )
+    return name
 
 
-def _require(keys: frozenset[str], layout: _Layout) -> None:
+def _require(keys: frozenset[str], layout: _Layout, reader: Reader) -> None:
     """Raise InputError unless all keys can be read."""
     for key in sorted(keys):
         if key in layout.unreadable:
             raise InputError(f"{layout.where}: branch '{key}' cannot be read: {layout.unreadable[key]}")
         if key not in layout.types:
-            raise InputError(f"{layout.where}: there is no branch '{key}'{did_you_mean(key, layout.types)}")
+            raise InputError(f"{layout.where}: there is no branch '{key}'{did_you_mean(key, reader.names)}")
 
 
 def _differences(layout: _Layout, reader: Reader) -> dict[str, str]:
     """Branch -> how this file differs from the first."""
-    found = {}
+    found: dict[str, str] = {}
+    if reader.where == layout.where:
+        return found
     for name, kind in layout.types.items():
-        branch = reader.branches.get(name)
-        if branch is None:
-            why = reader.unreadable.get(name)
-            found[name] = f"cannot be read in {reader.where}: {why}" if why else f"it is missing in {reader.where}"
-        elif branch.type != kind:
-            found[name] = f"it is {kind} in {layout.where}, but {branch.type} in {reader.where}"
+        if name not in reader.names:
+            found[name] = f"it is missing in {reader.where}"
+            continue
+        try:
+            other = reader.branch(name).type
+        except Unreadable as error:
+            found[name] = f"cannot be read in {reader.where}: {error}"
+        else:
+            if other != kind:
+                found[name] = f"it is {kind} in {layout.where}, but {other} in {reader.where}"
     return found
 
 
-def _agree(wanted: list[str], layout: _Layout, reader: Reader) -> None:
-    """Raise InputError unless this file has the wanted branches with the types of the first."""
-    differences = _differences(layout, reader)
-    for name in wanted:
-        if name in differences:
-            near = did_you_mean(name, reader.branches) if name not in reader.branches else ""
-            raise InputError(f"branch '{name}' changes between files: {differences[name]}{near}")
+def _agree(layout: _Layout, reader: Reader) -> None:
+    """Raise InputError unless this file has the branches of the layout, with the same types."""
+    for name, difference in _differences(layout, reader).items():
+        near = did_you_mean(name, reader.names) if name not in reader.names else ""
+        raise InputError(f"branch '{name}' changes between files: {difference}{near}")
 
 
 def _identities(identity: dict[str, str], columns: dict[str, Column], first: int, count: int) -> EventIDs:

@@ -12,7 +12,7 @@ each to a field `Muon_pt`; then the projected fields are the products. Without p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Collection, Iterator, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from evproc.framework.columns import Column, Flat, Jagged, Nested, column_from_a
 
 from .chunking import Run, events_per_chunk, runs
 from .column_types import one_line
-from .root_reading import Branch, check_length, native, reason, unreadable_entries
+from .root_reading import Branch, Unreadable, check_length, native, reason, unreadable_entries
 
 _ANONYMOUS = re.compile(r"^_collection\d+$")
 
@@ -36,42 +36,43 @@ class RNTupleReader:
         self._ntuple = ntuple
         self.where = where
         self.entries = int(ntuple.num_entries)
-        self.branches: dict[str, Branch] = {}
-        self.unreadable: dict[str, str] = {}
+        self._branches: dict[str, Branch] = {}
+        self._fields: dict[str, Any] = {}
         self._sizes = _field_sizes(ntuple)
-        later: list[tuple[str, Any]] = []
+        anonymous = [field for field in ntuple.fields if _ANONYMOUS.match(field.name)]
         for field in ntuple.fields:
-            if _ANONYMOUS.match(field.name):
-                later.append((field.name, field))
-            else:
-                self._add_field(field)
-        for _, field in later:
+            if field not in anonymous:
+                self._add(field)
+        for field in anonymous:
             self._add_members(field, "")
 
-    def _add_field(self, field: Any) -> None:
-        try:
-            kind = self._type(field.name)
-        except Exception as error:
-            self.unreadable[field.name] = reason(error)
-            return
-        if "{" in kind:
+    def _add(self, field: Any) -> None:
+        members = _members(field)
+        if any(member.name != "_0" and not member.is_anonymous for member in members):
             self._add_members(field, f"{field.name}_")
         else:
-            self._add(field.name, field, kind)
+            self._fields[field.name] = field
 
     def _add_members(self, field: Any, prefix: str) -> None:
         for member in _members(field):
-            name = f"{prefix}{member.name}"
-            if name in self.branches:
-                continue
-            try:
-                self._add(name, member, self._type(member.path))
-            except Exception as error:
-                self.unreadable[name] = reason(error)
+            self._fields.setdefault(f"{prefix}{member.name}", member)
 
-    def _add(self, name: str, field: Any, kind: str) -> None:
-        uncompressed, compressed = self._sizes.get(field.field_id, (0, 0))
-        self.branches[name] = Branch(field.path, kind, "", uncompressed, compressed)
+    @property
+    def names(self) -> Collection[str]:
+        """The products that there are, those that cannot be read included."""
+        return self._fields.keys()
+
+    def branch(self, name: str) -> Branch:
+        """The field of a product. Raises KeyError if there is none, Unreadable if it cannot be read."""
+        known = self._branches.get(name)
+        if known is None:
+            field = self._fields[name]
+            try:
+                kind = self._type(field.path)
+            except Exception as error:
+                raise Unreadable(reason(error)) from error
+            known = self._branches[name] = Branch(field.path, kind, "", *self._sizes.get(field.field_id, (0, 0)))
+        return known
 
     def _type(self, path: str) -> str:
         import awkward as ak
@@ -86,12 +87,12 @@ class RNTupleReader:
             return []
         if chunk is not None:
             return [Run(start, stop, chunk)]
-        nbytes = sum(self.branches[key].uncompressed for key in keys)
+        nbytes = sum(self.branch(key).uncompressed for key in keys)
         return runs(self._first_entries(), start, stop, events_per_chunk(nbytes / self.entries))
 
     def read(self, keys: Sequence[str], plan: Sequence[Run]) -> Iterator[tuple[int, int, dict[str, Column]]]:
         """The columns of each chunk of a plan, with its entries (start, stop). Raises InputError."""
-        paths = {key: self.branches[key].path for key in keys}
+        paths = {key: self.branch(key).path for key in keys}
         cache = _LaterClusters([*self._first_entries(), self.entries])
         for run in plan:
             for start, stop in run.chunks():

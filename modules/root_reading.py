@@ -11,8 +11,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -41,6 +41,10 @@ class Branch:
     """Bytes in all, in the file."""
 
 
+class Unreadable(Exception):
+    """A branch is there but cannot be read; the text says why."""
+
+
 class Reader(Protocol):
     """One tree of one file."""
 
@@ -49,10 +53,15 @@ class Reader(Protocol):
     where: str
     """File and tree, for messages."""
     entries: int
-    branches: dict[str, Branch]
-    """Product -> branch."""
-    unreadable: dict[str, str]
-    """Name -> why it cannot be read."""
+
+    @property
+    def names(self) -> Collection[str]:
+        """The products that there are, those that cannot be read included."""
+        ...
+
+    def branch(self, name: str) -> Branch:
+        """The branch of a product. Raises KeyError if there is none, Unreadable if it cannot be read."""
+        ...
 
     def plan(self, keys: Sequence[str], start: int, stop: int, chunk: int | None) -> list[Run]:
         """The chunks of the entries from `start` to `stop`; `chunk` None means: fitted to the file."""
@@ -65,6 +74,18 @@ class Reader(Protocol):
     def close(self) -> None:
         """Close the file."""
         ...
+
+
+def survey(reader: Reader) -> tuple[dict[str, Branch], dict[str, str]]:
+    """All branches that can be read, and the names of the others with the reason."""
+    branches: dict[str, Branch] = {}
+    unreadable: dict[str, str] = {}
+    for name in reader.names:
+        try:
+            branches[name] = reader.branch(name)
+        except Unreadable as error:
+            unreadable[name] = str(error)
+    return branches, unreadable
 
 
 def open_reader(file: InputFile) -> Reader:
@@ -128,33 +149,35 @@ class TreeReader:
         self._tree = tree
         self.where = where
         self.entries = int(tree.num_entries)
-        self.branches: dict[str, Branch] = {}
-        self.unreadable: dict[str, str] = {}
+        self._branches: dict[str, Branch] = {}
         self._models: dict[str, Any] = {}
+        self._paths: dict[str, str] = {}
         for path, branch in tree.iteritems():
             if len(branch.branches) == 0:
-                self._add(path, branch)
-        for name, branch in self.branches.items():
-            if branch.counter and branch.counter not in self.branches:
-                self.branches[name] = replace(branch, counter="")  # a member of a split object names itself
+                name = product_name(path)
+                name = path if name in self._models else name
+                self._models[name] = branch
+                self._paths[name] = path
 
-    def _add(self, path: str, branch: Any) -> None:
-        name = product_name(path)
-        if name in self.branches:
-            name = path
-        try:
-            kind = _branch_type(branch)
-            counter = branch.count_branch
-            self.branches[name] = Branch(
-                path,
-                kind,
-                "" if counter is None else counter.name,
-                int(branch.uncompressed_bytes),
-                int(branch.compressed_bytes),
-            )
-            self._models[name] = branch
-        except Exception as error:
-            self.unreadable[name] = reason(error)
+    @property
+    def names(self) -> Collection[str]:
+        """The products that there are, those that cannot be read included."""
+        return self._models.keys()
+
+    def branch(self, name: str) -> Branch:
+        """The branch of a product; looked at when first asked for, since that takes 0.1 ms and a tree may have thousands."""
+        known = self._branches.get(name)
+        if known is None:
+            model = self._models[name]
+            try:
+                kind = _branch_type(model)
+                counter = model.count_branch
+            except Exception as error:
+                raise Unreadable(reason(error)) from error
+            counted_by = "" if counter is None or counter.name not in self._models else str(counter.name)
+            sizes = int(model.uncompressed_bytes), int(model.compressed_bytes)
+            known = self._branches[name] = Branch(self._paths[name], kind, counted_by, *sizes)
+        return known
 
     def plan(self, keys: Sequence[str], start: int, stop: int, chunk: int | None) -> list[Run]:
         """The chunks of the entries from `start` to `stop`; `chunk` None means: fitted to the file."""
@@ -165,7 +188,7 @@ class TreeReader:
         for key in keys:
             offsets = {int(at) for at in self._models[key].entry_offsets}
             shared = offsets if shared is None else shared & offsets
-            nbytes += self.branches[key].uncompressed
+            nbytes += self.branch(key).uncompressed
         return runs(sorted(shared or ()), start, stop, events_per_chunk(nbytes / self.entries))
 
     def read(self, keys: Sequence[str], plan: Sequence[Run]) -> Iterator[tuple[int, int, dict[str, Column]]]:
@@ -174,7 +197,7 @@ class TreeReader:
             there = int(self._models[key].num_entries)
             if there != self.entries:
                 raise InputError(f"{self.where}: branch '{key}' has {there} entries, but the tree {self.entries}")
-        paths = {key: self.branches[key].path for key in keys}
+        paths = {key: self.branch(key).path for key in keys}
         for run in plan:
             if not paths:
                 yield from ((start, stop, {}) for start, stop in run.chunks())
@@ -199,7 +222,7 @@ class TreeReader:
         """Let lists that one counter counts share their offsets: it saves memory, and writing them together is cheap."""
         first: dict[str, Jagged] = {}
         for key, column in columns.items():
-            counter = self.branches[key].counter
+            counter = self.branch(key).counter
             if not counter or not isinstance(column, Jagged):
                 continue
             other = first.setdefault(counter, column)
