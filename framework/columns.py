@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = npt.NDArray[Any]
 
+_NUMBERS = "biufcmM"
+"""Kinds of dtype that `Flat` and `Jagged` hold."""
+
 
 @dataclass(frozen=True, slots=True)
 class Flat:
@@ -173,6 +176,10 @@ def column_from_array(data: Any) -> Column:
     if isinstance(data, np.ndarray):
         if data.dtype.hasobject:
             raise TypeError("a NumPy array of Python objects is no column; use numbers or an awkward array")
+        if not data.ndim:
+            raise TypeError("a single number is no column: it has no entry per event")
+        if isinstance(data, np.ma.MaskedArray):
+            raise TypeError("a NumPy array with a mask is no column; use an awkward array with missing values")
         return Flat(data)
     import awkward as ak
 
@@ -193,6 +200,8 @@ def column_from_array(data: Any) -> Column:
         inner = layout.content
         if isinstance(inner, content.IndexedArray) and not inner.parameters:
             inner = inner.project()
+        if isinstance(inner, content.EmptyArray):
+            inner = inner.to_NumpyArray(np.dtype(np.float64))
         offsets = np.asarray(layout.offsets.data, dtype=np.int64)
         if isinstance(inner, content.NumpyArray) and not inner.parameters:
             return Jagged(offsets, np.asarray(inner.data))
@@ -229,17 +238,37 @@ def column_from_events(values: Sequence[Any]) -> Column:
     if isinstance(first, np.ndarray) and first.ndim:
         if all(isinstance(value, np.ndarray) and value.ndim == first.ndim for value in values):
             try:
-                return Jagged(offsets_from_counts([len(value) for value in values]), np.concatenate(values))
+                content = _joined(values)
             except ValueError as error:
                 raise TypeError(f"arrays of different inner shapes make no column ({error})") from error
-    elif isinstance(first, bool | int | float | np.generic) and all(
-        isinstance(value, bool | int | float | np.generic) for value in values
+            if content.dtype.kind in _NUMBERS:
+                return Jagged(offsets_from_counts([len(value) for value in values]), content)
+    elif isinstance(first, bool | int | float | complex | np.generic) and all(
+        isinstance(value, bool | int | float | complex | np.generic) for value in values
     ):
         flat = np.asarray(values)
-        if flat.dtype.kind in "biufcM" and not (flat.dtype.kind == "f" and _loses_integers(values)):
+        if flat.dtype.kind in _NUMBERS and not (flat.dtype.kind in "fc" and _loses_integers(values)):
             return Flat(flat)
-        raise TypeError(f"values of the types {_type_names(values)} make no column without loss")
+        if flat.dtype.kind not in "SU":
+            raise TypeError(f"values of the types {_type_names(values)} make no column without loss")
     return _column_through_awkward(values)
+
+
+def _joined(arrays: Sequence[Array]) -> Array:
+    """The rows of several arrays as one. Arrays without rows have no say in its type, which often is NumPy's default.
+
+    Raises TypeError if a common type would change a number, ValueError if the inner shapes differ.
+    """
+    if len({array.dtype for array in arrays}) == 1:
+        return np.concatenate(arrays)
+    arrays = [array for array in arrays if len(array)] or arrays[:1]
+    joined = np.concatenate(arrays)
+    if joined.dtype.kind in "fc":
+        for array in arrays:
+            if array.dtype.kind in "iu" and (int(array.max()) > 2**53 or int(array.min()) < -(2**53)):
+                types = ", ".join(sorted({array.dtype.name for array in arrays}))
+                raise TypeError(f"arrays of the types {types} make no column without loss")
+    return joined
 
 
 def _loses_integers(values: Iterable[Any]) -> bool:
@@ -256,7 +285,7 @@ def _column_through_awkward(values: Sequence[Any]) -> Column:
 
     try:
         return column_from_array(ak.from_iter(values))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: an integer beyond 64 bits
         raise TypeError(f"values of the types {_type_names(values)} make no column ({error})") from error
 
 
@@ -265,11 +294,11 @@ def concatenate(columns: Sequence[Column]) -> Column:
     if len(columns) == 1:
         return columns[0]
     if all(isinstance(column, Flat) for column in columns):
-        return Flat(np.concatenate([column.array() for column in columns]))
+        return Flat(_joined([column.array() for column in columns]))
     if all(isinstance(column, Jagged) for column in columns):
         compact = [column.compact() for column in columns if isinstance(column, Jagged)]
         counts = np.concatenate([np.diff(column.offsets) for column in compact])
-        return Jagged(offsets_from_counts(counts), np.concatenate([column.content for column in compact]))
+        return Jagged(offsets_from_counts(counts), _joined([column.content for column in compact]))
     import awkward as ak
 
     return column_from_array(ak.concatenate([column.array() for column in columns]))
