@@ -17,6 +17,7 @@ in place of every model's own.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import sysconfig
 from pathlib import Path
@@ -63,3 +64,20 @@ def _job_packages() -> list[str]:
         if Path(path).name in ("site-packages", "dist-packages")
         or (os.path.abspath(path) in named and not Path(path, "model.py").exists())  # noqa: PTH100
     ]
+
+
+_REQUIRED = (r"(backend|platform)\s*:", r"max_batch_size\s*:", r"input\s*:?\s*[\[{]", r"output\s*:?\s*[\[{]")
+
+
+def is_complete(repository: Path) -> bool:
+    """Whether each model of a repository is described in full, so that the server need not ask the model itself."""
+    for folder in repository.iterdir():
+        if not folder.is_dir() or folder.name[0] in "._":
+            continue
+        config = folder / "config.pbtxt"
+        text = config.read_text() if config.exists() else ""
+        if not all(re.search(rf"^\s*{required}", text, re.MULTILINE) for required in _REQUIRED):
+            return False
+        if any("auto_complete_config" in path.read_text() for path in folder.glob("*/model.py")):
+            return False
+    return True

@@ -22,13 +22,21 @@ class ServerLog:
 
     def failures(self) -> str:
         """The reason for each model that could not be loaded, one to a line; empty if there is none."""
-        found = re.findall(r"\"failed to load '([^']+)' version (\d+): (.*)\"", self.text)
-        reasons = {name: reason.replace("\\n", "\n    ").strip() for name, _, reason in found}
-        for name, reason in re.findall(r"\"failed to load model '([^']+)': (.*)\"", self.text):
-            reasons.setdefault(name, reason)
+        reasons = {}
+        for fault, name, reason in re.findall(_UNREADABLE, self.text):
+            reasons[name] = f"{reason} ({fault})" if fault else reason
+        for name, reason in re.findall(_UNLOADABLE, self.text):
+            reasons[name] = reason.replace("\\n", "\n    ").strip()
         return "\n".join(f"  model '{name}': {reason}" for name, reason in reasons.items())
 
     def tail(self, lines: int = 15) -> str:
-        """The last lines, indented."""
-        shown = [line for line in self.text.splitlines() if line.strip()][-lines:]
+        """The last lines, indented, without the server's tables."""
+        shown = [line for line in self.text.splitlines() if line.strip() and line[0] not in "|+"][-lines:]
         return "\n".join(f"  {line}" for line in shown) or "  (it is empty)"
+
+
+_UNLOADABLE = r"\"failed to load '([^']+)' version \d+: (.*)\""
+_UNREADABLE = (
+    r"(?:Error parsing text-format inference.ModelConfig: (.*)\n.*|.*)"
+    r"\"Poll failed for model directory '([^']+)': (.*)\""
+)

@@ -50,6 +50,7 @@ class GrpcTransport(KServeTransport):
         self._methods: dict[str, Any] = {}
 
     async def _call(self, method: str, request: bytes, timeout: float, model: str = "") -> bytes:
+        self._own_loop()
         call = self._method(method)(request, timeout=None if timeout == inf else timeout)
         try:
             data: bytes = await call
@@ -67,7 +68,6 @@ class GrpcTransport(KServeTransport):
     def _method(self, name: str) -> Any:
         method = self._methods.get(name)
         if method is None:
-            self._own_loop()
             if self._channel is None:
                 options = (*_OPTIONS, ("grpc.enable_http_proxy", int(not self.address.is_local)))
                 self._channel = grpc.aio.insecure_channel(self.address.address, options=options)

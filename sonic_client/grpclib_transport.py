@@ -41,6 +41,7 @@ class GrpclibTransport(KServeTransport):
         spare_frame_texts()
 
     async def _call(self, method: str, request: bytes, timeout: float, model: str = "") -> bytes:
+        self._own_loop()
         task = asyncio.current_task()
         assert task is not None
         cancellations = task.cancelling()
@@ -68,7 +69,6 @@ class GrpclibTransport(KServeTransport):
 
     async def _exchange(self, method: str, request: bytes, timeout: float | None) -> bytes:
         if self._channel is None:
-            self._own_loop()
             self._channel = Channel(self.address.host, self.address.port, codec=BytesCodec())
         path = SERVICE + method
         async with self._channel.request(path, Cardinality.UNARY_UNARY, bytes, bytes, timeout=timeout) as stream:

@@ -55,10 +55,10 @@ class KServeTransport(ABC):
 
     async def metadata(self, model: str, version: str, timeout: float) -> ModelMetadata:
         """What the server says of a model; an empty version is the latest."""
-        metadata, config = await asyncio.gather(
-            self._ask("ModelMetadata", messages.ModelMetadataRequest(name=model, version=version), timeout, model),
-            self._ask("ModelConfig", messages.ModelConfigRequest(name=model, version=version), timeout, model),
-        )
+        request = messages.ModelMetadataRequest(name=model, version=version)
+        metadata = await self._ask("ModelMetadata", request, timeout, model)
+        request = messages.ModelConfigRequest(name=model, version=version)
+        config = await self._ask("ModelConfig", request, timeout, model)
         try:
             return kserve.model_metadata(metadata, config.config)
         except ValueError as error:
