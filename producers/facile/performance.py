@@ -77,7 +77,10 @@ def plot_performance(
         low, high = response.get_ylim()
         response.set_ylim(min(low, 0.9), max(high, 1.1) + 0.05)
         resolution.legend(loc="upper right", fontsize=23)
+        known = np.concatenate(widths)
+        known = known[known > 0]
         resolution.set_yscale("log")
+        resolution.set_ylim(0.8 * min(known, default=0.02), 1.25 * max(known, default=0.8))
         resolution.set_ylabel("Resolution [%]")
         resolution.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         resolution.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")

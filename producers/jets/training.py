@@ -39,7 +39,6 @@ Floats = npt.NDArray[np.float32]
 JET_BRANCHES = ("pt", "eta", "phi", "mass", *FEATURES[3:10])
 GEN_BRANCHES = ("pt", "eta", "phi")
 RHO = "fixedGridRhoFastjetAll"
-FOLDS = 10
 STEPS = 300
 LEARNING_RATE = 0.003
 WEIGHT_DECAY = 10.0
@@ -78,12 +77,10 @@ def read_matched_jets(path: str | Path) -> MatchedJets:
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"cannot read jets from {path}: {error}") from error
 
-    index: list[npt.NDArray[np.int64]] = []
-    for event in range(len(events)):
-        reconstructed, generated = (
-            [events[f"{prefix}_{name}"][event].to_numpy() for name in ("eta", "phi")] for prefix in ("Jet", "GenJet")
-        )
-        index.append(match_jets(*reconstructed, *generated))
+    directions = [
+        [each.to_numpy() for each in events[f"{jets}_{name}"]] for jets in ("Jet", "GenJet") for name in ("eta", "phi")
+    ]
+    index = [match_jets(*event) for event in zip(*directions, strict=True)]
     counts = np.array([len(each) for each in index])
     gen_first = np.concatenate([[0], np.cumsum(ak.num(events["GenJet_pt"]).to_numpy())[:-1]])
     matched = np.concatenate(index)
@@ -130,7 +127,7 @@ def train(features: Floats, ratio: Floats, *, seed: int, steps: int = STEPS) -> 
     return network
 
 
-def cross_validated(jets: MatchedJets, *, seed: int, folds: int = FOLDS, steps: int = STEPS) -> tuple[Floats, Floats]:
+def cross_validated(jets: MatchedJets, *, seed: int, folds: int = 10, steps: int = STEPS) -> tuple[Floats, Floats]:
     """Each jet's correction by a network that saw no jet of its event.
 
     returns: the network's factors, and the plain ones (the median of the training jets), (jets,) float32 each
@@ -171,10 +168,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="the ONNX file to write")
     parser.add_argument("--seed", type=int, default=1, help="seed of network and folds (default: %(default)s)")
     parser.add_argument("--plot", type=Path, help="a PNG file to draw: the jets before and after, cross-validated")
+    parser.add_argument("--folds", type=int, default=10, help="parts of the cross-validation (default: %(default)s)")
     chosen = parser.parse_args(arguments)
     jets = read_matched_jets(chosen.nanoaod)
     print(f"{len(jets.pt)} matched jets in {len(np.unique(jets.event))} events")  # noqa: T201
-    factors, plain = cross_validated(jets, seed=chosen.seed)
+    factors, plain = cross_validated(jets, seed=chosen.seed, folds=chosen.folds)
     print(comparison(jets, factors, plain))  # noqa: T201
     if chosen.plot:
         plot_performance(jets.gen_pt, jets.pt, corrected_pt(jets.pt, factors), chosen.plot)
