@@ -85,12 +85,16 @@ class CollectionColumns:
     def __getitem__(self, number: int) -> Collection:
         return Collection(self, number)
 
-    def field(self, field: str) -> Any:
+    def field(self, field: Any) -> Any:
         """The per-event values of one field."""
         try:
             return self._cache[field]
         except KeyError:
             pass
+        if not isinstance(field, str):
+            first = self.fields[0] if self.fields else "pt"
+            wrong = f"collection '{self.name}' is no list of objects; its fields are arrays: event['{self.name}'].{first}[0]"
+            raise TypeError(wrong)
         if field not in self.fields:
             near = did_you_mean(field, self.fields) or f"; it has {', '.join(self.fields)}"
             raise AttributeError(f"collection '{self.name}' has no field '{field}' here{near}")
@@ -179,13 +183,13 @@ class Store:
 
     def put_column(self, key: str, column: Column, index: Sequence[int] | None) -> None:
         """Keep what a columnar call returned for the events of `index` (None: all)."""
+        self.lists.pop(key, None)
         if index is None:
             self.columns[key] = column
         elif key in self._gaps:
             order = np.concatenate([self._gaps[key], np.asarray(index, dtype=np.int64)])
             self.columns[key] = concatenate([self.columns[key], column])
             self._gaps[key] = order
-            self.lists.pop(key, None)
         else:
             self.columns[key] = column
             self._gaps[key] = np.asarray(index, dtype=np.int64)
