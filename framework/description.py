@@ -171,7 +171,8 @@ def type_text(annotation: Any, metadata: Sequence[Any] = ()) -> str:
         return "product"
     if get_origin(annotation) is Annotated:
         inner, *marks = get_args(annotation)
-        return type_text(inner, [*marks, *metadata])
+        nested = [mark for info in marks if isinstance(info, FieldInfo) for mark in info.metadata]
+        return type_text(inner, [*marks, *nested, *metadata])
     return " ".join([_bare(annotation), *_limits(metadata)])
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from .config import is_placement
 from .errors import ConfigurationError, Fault
 from .plugins import Registry, discover
-from .workflow_import import file_of
+from .workflow_import import file_of, home_of
 
 if TYPE_CHECKING:
     from .config import Configured
@@ -59,11 +59,12 @@ def dump(process: Process, *, full: bool = True, directory: Path | None = None) 
 
 def type_name(part: type[object], registry: Registry, directory: Path | None = None) -> str:
     """How a configuration names a class: its plug-in name, `file.py:Class` or `package.module:Class`."""
+    name = registry.name_of(part)
     file = file_of(part.__module__)
-    if file is not None:
+    if name is None and file is not None:
         shown = os.path.relpath(file.resolve(), directory.resolve()) if directory else str(file)
         return f"{Path(shown).as_posix()}:{part.__qualname__}"
-    return registry.name_of(part) or f"{part.__module__}:{part.__qualname__}"
+    return name or f"{part.__module__}:{part.__qualname__}"
 
 
 def _unnamed(part: Configured) -> Fault | None:
@@ -99,10 +100,8 @@ def results_hash(process: Process) -> str:
 
 def _results_of(part: Configured) -> dict[str, Any]:
     kind = type(part)
-    file = file_of(kind.__module__)
-    home = file.name if file is not None else kind.__module__
     return {
-        "type": f"{home}:{kind.__qualname__}",
+        "type": f"{home_of(kind.__module__)}:{kind.__qualname__}",
         "parameters": _results(part.config, part.config.model_dump(mode="json")),
     }
 

@@ -22,9 +22,10 @@ from typing import cast
 from .errors import ConfigurationError, EvprocError, Fault
 
 _PREFIX = "evproc_workflow_"
-_ROOT = str(Path(__file__).resolve().parent)
 _siblings: dict[str, Path] = {}
-"""Name of each module that a workflow imported from its own folder -> its file."""
+"""Name of each module that lies beside a workflow -> its file."""
+_imported: dict[str, Path] = {}
+"""Those of them that were imported by loading the workflow."""
 
 
 class _Uncached(SourceFileLoader):
@@ -86,6 +87,12 @@ def import_types(path: Path) -> ModuleType:
         return importlib.import_module(name)
 
 
+def home_of(module_name: str) -> str:
+    """The name of a module, the same whether a workflow is executed, imported, or run by Python itself."""
+    file = file_of(module_name)
+    return file.stem if file is not None and module_name not in _siblings else module_name
+
+
 def file_of(module_name: str) -> Path | None:
     """The file of a module that cannot be imported by its name elsewhere: a workflow, or what lies beside it."""
     if module_name in _siblings:
@@ -109,17 +116,19 @@ def _folder_first(folder: Path) -> Iterator[None]:
         sys.path.remove(entry)
         if entry not in sys.path:
             sys.path.append(entry)
-        for name in set(sys.modules) - known:
-            file = getattr(sys.modules[name], "__file__", None)
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None)
             base = folder.joinpath(*name.split("."))
-            if file in (f"{base}.py", f"{base}/__init__.py"):
+            if file in (f"{base}.py", f"{base}/__init__.py") and name.partition(".")[0] != "evproc":
                 _siblings[name] = Path(file)
+                if name not in known:
+                    _imported[name] = Path(file)
 
 
 def _forget_other_folders(folder: Path) -> None:
-    for name, file in list(_siblings.items()):
+    for name, file in list(_imported.items()):
         if not file.is_relative_to(folder):
-            del _siblings[name]
+            del _imported[name], _siblings[name]
             sys.modules.pop(name, None)
 
 
@@ -139,11 +148,15 @@ def _fault(error: Exception, path: Path) -> Fault:
     if isinstance(error, SyntaxError) and error.filename:
         source = f": {error.text.strip()}" if error.text and error.text.strip() else ""
         return Fault(f"{kind}: {error.msg}{source}", where=f"{Path(error.filename).name}:{error.lineno}")
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
-    mine = [frame for frame in frames if frame.filename == str(path)]
-    where = f"{path.name}:{mine[-1].lineno}" if mine else path.name
+    frames = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if not frame.f_code.co_filename.startswith("<")
+        and frame.f_globals.get("__name__", "").split(".")[0] != "evproc"
+    ]
+    mine = [line for file, line in frames if file == str(path)]
+    where = f"{path.name}:{mine[-1]}" if mine else path.name
     message = f"{kind}: {error}" if str(error) else kind
-    last = frames[-1] if frames else None
-    if last and last.filename != str(path) and not str(Path(last.filename).resolve()).startswith(_ROOT):
-        message += f" (raised in {Path(last.filename).name}:{last.lineno})"
+    if frames and frames[-1][0] != str(path):
+        message += f" (raised in {Path(frames[-1][0]).name}:{frames[-1][1]})"
     return Fault(message, where=where)

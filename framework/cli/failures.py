@@ -49,10 +49,12 @@ def show(error: Exception, full: bool = False) -> None:
     typer.echo(f"{typer.style('error:', fg='red', bold=True)} {text}", err=True)
     cause = _cause(error)
     while cause is not None:
-        said = _described(cause)
-        if str(cause) and str(cause) not in text:
-            typer.echo(f"  because {said}", err=True)
-            text += said
+        place = _place(cause)
+        if str(cause) not in text:
+            typer.echo(f"  because {_described(cause)}", err=True)
+        elif place and place not in text:
+            typer.echo(f"  raised at {place}", err=True)
+        text += _described(cause)
         cause = _cause(cause)
     if not known and not full:
         typer.echo("This should not happen; please report it with the output of --traceback.", err=True)
@@ -63,10 +65,17 @@ def _cause(error: BaseException) -> BaseException | None:
 
 
 def _described(error: BaseException) -> str:
-    """An error's class, message and place outside the framework."""
+    """An error's class, message and place."""
     name = "" if isinstance(error, EvprocError) else f"{type(error).__name__}: "
+    place = _place(error)
+    return f"{name}{error}  [{place}]" if place else f"{name}{error}"
+
+
+def _place(error: BaseException) -> str:
+    """File and line where an error was raised, in the nearest code outside the framework if there is any."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
     outside = [frame for frame in frames if not str(Path(frame.filename).resolve()).startswith(_FRAMEWORK)]
-    place = outside[-1] if outside else frames[-1] if frames and not isinstance(error, EvprocError) else None
-    where = f"  [{Path(place.filename).name}:{place.lineno}]" if place else ""
-    return f"{name}{error}{where}"
+    if not frames or (not outside and isinstance(error, EvprocError)):
+        return ""
+    place = (outside or frames)[-1]
+    return f"{Path(place.filename).name}:{place.lineno}"
