@@ -1,10 +1,11 @@
 """What the benchmarks share: measuring several sides in turn, ratios of them, the table and the last line.
 
-Problem: absolute times on a shared machine move by a factor of two from minute to minute, ratios need not. Policy: the sides of
-a comparison run in turn, many short rounds of all sides rather than one long run of each; the order is turned round from one
-round to the next; the ratio is taken within each round, and its median over the rounds is the figure. All sides run in the same
-process, with the same setting of the cycle collector (that of a job: it looks rarely), and begin with nothing to collect.
-Cost: a machine whose load changes within a round still moves single ratios; the quartiles that the table shows say by how much.
+Problem: absolute times on a shared machine move by a factor of two from minute to minute, ratios need not. Policy: the
+sides of a comparison run in turn, many short rounds of all sides rather than one long run of each; the order is turned
+round from one round to the next; the ratio is taken within each round, and its median over the rounds is the figure.
+All sides run in the same process, with the same setting of the cycle collector (that of a job: it looks rarely), and
+begin with nothing to collect. Cost: a machine whose load changes within a round still moves single ratios; the
+quartiles that the table shows say by how much.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The analysis of the reading benchmark: plain functions, used by the modules and by the scripts written by hand alike.
 
-Ten fields: pt, eta, phi, charge of the muons; pt, eta, phi, mass of the jets; pt and phi of the missing transverse momentum.
+Ten fields: pt, eta, phi, charge of the muons; pt, eta, phi, mass of the jets; pt and phi of the missing transverse
+momentum.
 """
 
 from __future__ import annotations

@@ -2,13 +2,15 @@
 
     python -m benchmarks.inference [--quick]
 
-Five rows of 16 floats per event, in memory, go to a small network on the embedded Triton; each event gets its five outputs. Three sides, whose
-outputs must agree:
+Five rows of 16 floats per event, in memory, go to a small network on the embedded Triton; each event gets its five
+outputs. Three sides, whose outputs must agree:
 
-    evproc         a per-event `InferenceProducer`: `acquire` returns the rows of one event, `produce` its outputs; the whole job
-    per event      `tritonclient.grpc.aio`, a request per event, at the best of several concurrencies; on fewer events, as it is slow
-    columnar       `tritonclient.grpc.aio`, all rows in requests of as many rows as evproc's had, at the best number of requests in flight;
-                   no events, no products: rows in, outputs in
+    evproc         a per-event `InferenceProducer`: `acquire` returns the rows of one event, `produce` its outputs;
+                   the whole job
+    per event      `tritonclient.grpc.aio`, a request per event, at the best of several concurrencies; on fewer events,
+                   as it is slow
+    columnar       `tritonclient.grpc.aio`, all rows in requests of as many rows as evproc's had, at the best number of
+                   requests in flight; no events, no products: rows out, outputs in
 
 Client and server share the cores of this machine.
 """
@@ -16,8 +18,10 @@ Client and server share the cores of this machine.
 from __future__ import annotations
 
 import asyncio
+import functools
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -111,7 +115,9 @@ async def send(x: Any, url: str, rows: int, concurrency: int) -> Any:
 
 def best(candidates: Sequence[int], run: Callable[[int], Any], rounds: int) -> int:
     """The candidate with the shortest time."""
-    times = {candidate: min(timed(lambda c=candidate: run(c)).wall for _ in range(rounds)) for candidate in candidates}
+    times = {
+        candidate: min(timed(functools.partial(run, candidate)).wall for _ in range(rounds)) for candidate in candidates
+    }
     return min(times, key=lambda candidate: times[candidate])
 
 
@@ -124,22 +130,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     x = np.random.default_rng(2).normal(size=(events, ROWS, LAYERS[0])).astype(np.float32)
     flat = x.reshape(-1, LAYERS[0])
     source = ArraySource({"x": Flat(x)})
-    with tempfile.TemporaryDirectory(prefix="evproc-inference-") as folder:
-        with EmbeddedServer(write_repository(FilePath(folder), MAX_BATCH)) as server:
-            url = server.url
-            report, scores = run_job(source, url, check=True)
-            (model,) = report.services["inference"]["models"]
-            rows = min(MAX_BATCH, max(1, round(model["rows_per_request"])))
-            concurrency = best(CONCURRENCIES, lambda n: asyncio.run(send(flat[: few * ROWS], url, ROWS, n)), 1)
-            in_flight = best(IN_FLIGHT, lambda n: asyncio.run(send(flat, url, rows, n)), 2)
-            series = in_turn(
-                {
-                    "evproc": lambda: run_job(source, url)[0],
-                    "columnar client": lambda: asyncio.run(send(flat, url, rows, in_flight)),
-                    "a request per event": lambda: asyncio.run(send(flat[: few * ROWS], url, ROWS, concurrency)),
-                },
-                rounds,
-            )
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="evproc-inference-"))
+        url = stack.enter_context(EmbeddedServer(write_repository(FilePath(folder), MAX_BATCH))).url
+        report, scores = run_job(source, url, check=True)
+        (model,) = report.services["inference"]["models"]
+        rows = min(MAX_BATCH, max(1, round(model["rows_per_request"])))
+        concurrency = best(CONCURRENCIES, lambda n: asyncio.run(send(flat[: few * ROWS], url, ROWS, n)), 1)
+        in_flight = best(IN_FLIGHT, lambda n: asyncio.run(send(flat, url, rows, n)), 2)
+        series = in_turn(
+            {
+                "evproc": lambda: run_job(source, url)[0],
+                "columnar client": lambda: asyncio.run(send(flat, url, rows, in_flight)),
+                "a request per event": lambda: asyncio.run(send(flat[: few * ROWS], url, ROWS, concurrency)),
+            },
+            rounds,
+        )
     for result in (*series["columnar client"].results, *series["a request per event"].results):
         np.testing.assert_allclose(scores[: len(result)], result, rtol=1e-5, atol=1e-6)
     ours, columnar, single = series["evproc"], series["columnar client"], series["a request per event"]
@@ -160,12 +166,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     show(
         f"inference: {ROWS} rows of {LAYERS[0]} floats per event, embedded Triton; {events:,} events, {rounds} rounds",
         ("side", "events", "kev/s", "us/event", "CPU us/event"),
-        [_row("evproc", ours, events), _row("columnar client", columnar, events), _row("a request per event", single, few)],
+        [
+            _row("evproc", ours, events),
+            _row("columnar client", columnar, events),
+            _row("a request per event", single, few),
+        ],
         figures,
         [
-            f"evproc: {model['requests']} requests of {model['rows_per_request']:,.0f} rows, median latency "
-            f"{1000 * model['latency_median_s']:.1f} ms. {report.limit}",
-            f"columnar client: {rows:,} rows in a request, {in_flight} in flight. A request per event: {concurrency} in flight.",
+            f"evproc: {model['requests']} requests of {model['rows_per_request']:,.0f} rows, "
+            + f"median latency {1000 * model['latency_median_s']:.1f} ms. {report.limit}",
+            f"columnar client: {rows:,} rows in a request, {in_flight} in flight.",
+            f"A request per event: {concurrency} in flight.",
             "Client and server share the cores; CPU is that of the client.",
         ],
     )

@@ -2,12 +2,13 @@
 
     python -m benchmarks.loop [--quick]
 
-Each module puts one product, a constant, so nothing but the calls and the engine is measured. The loop by hand calls the same ten
-bound methods for the same number of events, which are there beforehand, and throws the results away. The job is measured whole: checking,
-compiling, its own events, its reader's thread, the end. `wait_us` adds one module with external work to the job: the
-work of many events together awaits a timer of 1 ms; all that this costs beyond the ten modules counts: the CPU time of all threads, and
-the time when the job could do nothing but wait. (On a machine with nothing else to do, that is the wall time; unlike the wall time it does
-not double when other programs take half of the core.)
+Each module puts one product, a constant, so nothing but the calls and the engine is measured. The loop by hand calls
+the same ten bound methods for the same number of events, which are there beforehand, and throws the results away. The
+job is measured whole: checking, compiling, its own events, its reader's thread, the end. `wait_us` adds one module with
+external work to the job: the work of many events together awaits a timer of 1 ms; all that this costs beyond the ten
+modules counts: the CPU time of all threads, and the time when the job could do nothing but wait. (On a machine with
+nothing else to do, that is the wall time; unlike the wall time it does not double when other programs take half of the
+core.)
 """
 
 from __future__ import annotations
@@ -126,14 +127,14 @@ def run_job(events: int, *, wait: bool = False) -> Any:
     return report
 
 
-def by_hand(events: list[int], calls: list[Callable[[Any], Any]]) -> None:
+def by_hand(events: Sequence[int], calls: Sequence[Callable[[Any], Any]]) -> None:
     """The loop that one would write."""
     for event in events:
         for call in calls:
             call(event)
 
 
-def by_hand_kept(events: list[int], calls: list[tuple[str, Callable[[Any], Any]]]) -> None:
+def by_hand_kept(events: Sequence[int], calls: Sequence[tuple[str, Callable[[Any], Any]]]) -> None:
     """The same, with the products of each event in a dict."""
     for event in events:
         products = {}
@@ -181,8 +182,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows,
         figures,
         [
-            f"Of a job, {1000 * spread(outside).median:.0f} ms are spent before the first event and after the last; "
-            "they are counted.",
+            f"A job spends {1000 * spread(outside).median:.0f} ms before the first event and after the last; counted.",
             f"The wait: a timer of {1000 * WAIT:g} ms for many events together.",
         ],
     )

@@ -2,10 +2,11 @@
 
     python -m benchmarks.memory [--quick]
 
-Two jobs, each in a process of its own, read an ntuple of 200,000 events five times, 20,000 events per chunk, with per-event modules:
-one without inference, one that sends each jet to a model on a fake server (5 ms latency) in yet another process. A thread samples the resident
-memory every 10 ms. `peak_mb` is the largest that the kernel saw in either job, imports included; `growth` the peak of the last quarter of the
-events over that of the second quarter, of the job that grows more.
+Two jobs, each in a process of its own, read an ntuple of 200,000 events five times, 20,000 events per chunk, with per-
+event modules: one without inference, one that sends each jet to a model on a fake server (5 ms latency) in yet another
+process. A thread samples the resident memory every 10 ms. `peak_mb` is the largest that the kernel saw in either job,
+imports included; `growth` the peak of the last quarter of the events over that of the second quarter, of the job that
+grows more.
 """
 
 from __future__ import annotations
@@ -86,7 +87,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         ("job", "start MB", "imported", "1st quarter", "2nd", "3rd", "4th", "peak MB", "growth", "s"),
         rows,
         figures,
-        ["`start`: the interpreter with psutil. `imported`: with NumPy and the modules; uproot comes with the first file."],
+        [
+            "`start`: the interpreter with psutil. `imported`: with NumPy and the modules; uproot comes with the first file."
+        ],
     )
 
 

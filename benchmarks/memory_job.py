@@ -1,7 +1,7 @@
 """The job of the memory benchmark, run in a process of its own: `python -m benchmarks.memory_job EVENTS CHUNK FILE ...`.
 
-It writes one line of JSON: the resident memory (bytes) before and after the imports, then pairs (events done, resident memory), sampled
-by a thread while the job runs. The largest value that the kernel saw is in `peak`.
+It writes one line of JSON: the resident memory (bytes) before and after the imports, then pairs (events done, resident
+memory), sampled by a thread while the job runs. The largest value that the kernel saw is in `peak`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def weights(seed: int = 1) -> list[tuple[Any, Any]]:
             (random.normal(size=(a, b)) / np.sqrt(a)).astype(np.float32),
             random.normal(size=b).astype(np.float32) * np.float32(0.1),
         )
-        for a, b in zip(LAYERS, LAYERS[1:], strict=False)
+        for a, b in pairwise(LAYERS)
     ]
 
 

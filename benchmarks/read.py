@@ -2,15 +2,16 @@
 
     python -m benchmarks.read [--quick]
 
-An ntuple of 60 branches, zstd, 20,000 events per basket; ten fields are read and used for every event, and the identity of the selected
-ones is kept. Two comparisons, each with the same reads (ten fields, three of identity), the same functions and results that must be equal:
+An ntuple of 60 branches, zstd, 20,000 events per basket; ten fields are read and used for every event, and the identity
+of the selected ones is kept. Two comparisons, each with the same reads (ten fields, three of identity), the same
+functions and results that must be equal:
 
-    per_event   three producers and an analyzer, each called for each event, against a loop over slices: `TTree.iterate` at 20,000,
-                offsets unwrapped once a chunk
+    per_event   three producers and an analyzer, each called for each event, against a loop over slices:
+                `TTree.iterate` at 20,000, offsets unwrapped once a chunk
     columnar    one module that gets whole blocks, against `TTree.iterate` and the same NumPy functions
 
-Both figures are rates, evproc's over that of the script. All are measured whole, opening and checking of the file included. The
-file is in the page cache.
+Both figures are rates, evproc's over that of the script. All are measured whole, opening and checking of the file
+included. The file is in the page cache.
 """
 
 from __future__ import annotations

@@ -1,0 +1,91 @@
+"""Each benchmark runs at a tiny size, and its last line says what it should. What it measures then means nothing."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import common
+from evproc.framework import InferenceError
+from evproc.sonic_client.triton_wheel import locate
+
+FIGURES = {
+    "loop": ["ratio", "wait_us"],
+    "read": ["per_event", "columnar"],
+    "inference": ["vs_per_event", "vs_columnar"],
+    "overlap": ["latency_10ms", "latency_60ms", "vs_ideal"],
+    "memory": ["peak_mb", "growth"],
+}
+BARS = {
+    "ratio": (2.5, 1.5),
+    "wait_us": (2.0, 1.0),
+    "per_event": (0.5, 0.8),
+    "columnar": (0.85, 0.95),
+    "vs_per_event": (20, 40),
+    "vs_columnar": (0.6, 0.9),
+    "latency_10ms": (0.95, 0.99),
+    "latency_60ms": (0.95, 0.99),
+    "vs_ideal": (1.1, 1.03),
+    "peak_mb": (250, 200),
+    "growth": (1.05, None),
+}
+
+
+def _needs(name: str) -> None:
+    """Skip a benchmark that needs the real Triton, where that is not installed."""
+    if name == "inference":
+        try:
+            locate()
+        except InferenceError as error:
+            pytest.skip(f"no embedded Triton: {error}")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_benchmark_prints_its_figures(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A benchmark checks its own results and ends with one line of JSON: each figure with its value, bar and goal."""
+    _needs(name)
+    importlib.import_module(f"benchmarks.{name}").main(["--tiny"])
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert list(figures) == FIGURES[name]
+    for figure, said in figures.items():
+        assert list(said) == ["value", "bar", "goal"]
+        assert (said["bar"], said["goal"]) == BARS[figure]
+        assert isinstance(said["value"], float)
+
+
+def test_benchmark_runs_as_a_module() -> None:
+    """`python -m benchmarks.NAME` works from the root of the repository."""
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "benchmarks.loop", "--tiny"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, timeout=100)
+    assert list(json.loads(done.stdout.splitlines()[-1])) == FIGURES["loop"]
+
+
+def test_ratio_is_taken_within_each_round() -> None:
+    """The figure is the median of the ratios of the rounds, not the ratio of medians of different rounds."""
+    spread = common.ratios([2.0, 20.0, 6.0], [1.0, 10.0, 2.0])
+    assert (spread.median, spread.values) == (2.0, [2.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    ("value", "at_most", "verdict"),
+    [(2.6, True, "MISSED"), (2.5, True, "bar"), (1.5, True, "goal"), (1.4, False, "MISSED"), (3.0, False, "goal")],
+)
+def test_figure_knows_whether_it_holds(value: float, at_most: bool, verdict: str) -> None:
+    """A figure is held against its bar and its goal, from the side that it says."""
+    bar, goal = (2.5, 1.5) if at_most else (1.5, 2.5)
+    figure = common.Figure("ratio", common.spread([value]), bar, goal, at_most, "")
+    assert figure.verdict == verdict
+
+
+def test_sides_run_in_turn() -> None:
+    """All sides run in each round, in an order that is turned round, after a warm-up that does not count."""
+    order: list[str] = []
+    series = common.in_turn({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3)
+    assert "".join(order) == "ab" + "ab" + "ba" + "ab"
+    assert [len(item.walls) for item in series.values()] == [3, 3]
