@@ -211,14 +211,21 @@ def input_tags(config: BaseModel) -> dict[str, tuple[str, ...]]:
             listed = extra.get("collection_fields") if isinstance(extra, dict) else None
             wanted = tuple(str(item) for item in listed) if isinstance(listed, list) else ()
             for tag in [value] if isinstance(value, str) else value or ():
-                tags[tag] = wanted
+                add_inputs(tags, {tag: wanted})
         elif isinstance(value, BaseModel):
-            tags.update(input_tags(value))
+            add_inputs(tags, input_tags(value))
         elif isinstance(value, list | tuple):
             for item in value:
                 if isinstance(item, BaseModel):
-                    tags.update(input_tags(item))
+                    add_inputs(tags, input_tags(item))
     return tags
+
+
+def add_inputs(tags: dict[str, tuple[str, ...]], others: Mapping[str, tuple[str, ...]]) -> None:
+    """Add inputs to `tags`: of a collection that is named twice, the fields of both; all, if one of them wants all."""
+    for tag, fields in others.items():
+        before = tags.get(tag, fields)
+        tags[tag] = tuple(dict.fromkeys((*before, *fields))) if before and fields else ()
 
 
 def _is_input(field: FieldInfo) -> bool:

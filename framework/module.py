@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from .columns import Column
-from .config import Configured, Parameter, input_tags
+from .config import Configured, Parameter, add_inputs, input_tags
 from .event import Columns, Event, EventIDs
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ class Module(Configured):
 
     def inputs(self) -> dict[str, tuple[str, ...]]:
         """The products that it reads: name -> fields, where it is a collection of which only some fields are read."""
-        return {**dict.fromkeys(self.consumes, ()), **input_tags(self.config)}
+        tags: dict[str, tuple[str, ...]] = dict.fromkeys(self.consumes, ())
+        add_inputs(tags, input_tags(self.config))
+        return tags
 
     def check(self) -> list[Fault]:
         """What would keep the module from running, found before the first event."""
