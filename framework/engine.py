@@ -183,8 +183,7 @@ class Engine:
                 return Outcome.ENDED
             if binding.columnar or binding.module.threaded:
                 return self._run_whole(block, binding)
-            total = store.size if block.todo is None else len(block.todo)
-            block.sweep = Sweep(binding.function, total, block.selected(block.todo))
+            block.sweep = Sweep(binding.function, block.selected(block.todo))
         elif block.thread is not None:
             return self._finish_thread(block, binding)
         store.view = block.view
@@ -193,7 +192,7 @@ class Engine:
         try:
             ended = sweep.advance(until)
         except Exception as error:
-            place = len(sweep.results)
+            place = sweep.place
             raise binding.failure(block, place if block.todo is None else block.todo[place], error) from error
         if not ended:
             return Outcome.MORE
@@ -269,11 +268,11 @@ def _call_whole(binding: Binding, block: Block) -> tuple[object, float]:
             raise binding.failure(block, None, error) from error
     else:
         events = block.selected(block.todo)
-        sweep = Sweep(binding.function, len(events), events)
+        sweep = Sweep(binding.function, events)
         try:
             sweep.advance(FOREVER)
         except Exception as error:
-            place = len(sweep.results)
+            place = sweep.place
             raise binding.failure(block, place if block.todo is None else block.todo[place], error) from error
         result = sweep.results
     return result, perf_counter() - begin

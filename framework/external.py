@@ -54,7 +54,7 @@ class ExternalSteps:
             block.pieces.setdefault(binding.label, [])
             events = block.selected(block.todo)
             if events and not binding.columnar:
-                block.sweep = Sweep(binding.acquire, len(events), events, piece=1)
+                block.sweep = Sweep(binding.acquire, events, piece=1)
         total = block.store.size if block.todo is None else len(block.todo)
         self._collecting.setdefault(binding.label, binding)
         while block.acquired < total:
@@ -83,7 +83,7 @@ class ExternalSteps:
         try:
             sweep.advance(0.0, limit=min(binding.piece_events, total - first))
         except Exception as error:
-            place = len(sweep.results)
+            place = sweep.place
             raise binding.failure(block, place if block.todo is None else block.todo[place], error) from error
         binding.tally.cpu_s += sweep.seconds - spent
         stop = len(sweep.results)
@@ -170,7 +170,7 @@ class ExternalSteps:
                 self._produce_block(block, binding, piece, results)
                 return True
             events = block.selected(piece.index)
-            block.collecting = (label, piece, Sweep(binding.function, len(events), events, results))
+            block.collecting = (label, piece, Sweep(binding.function, events, results))
         label, piece, sweep = block.collecting
         binding = self._collecting[label]
         assert piece.index is not None
@@ -179,7 +179,7 @@ class ExternalSteps:
         try:
             ended = sweep.advance(until)
         except Exception as error:
-            raise binding.failure(block, piece.index[len(sweep.results)], error) from error
+            raise binding.failure(block, piece.index[sweep.place], error) from error
         view.clear()
         binding.tally.cpu_s += sweep.seconds - spent
         if ended:

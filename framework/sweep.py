@@ -1,14 +1,14 @@
 """A sweep: one function called for many events, in pieces that do not hold the event loop.
 
-The loop itself is `list.extend(map(...))`, which runs in C: ten calls an event cost then little more than the calls. Its second
-virtue is that, when a call raises, the list holds the results of all calls before it, so the event that failed is known
-without counting. The number of events in a piece follows the time that they take.
+The calls are a list comprehension over a list's iterator: the interpreter runs a Python function called there without leaving its
+loop, which `map` cannot, so ten calls an event cost little more than the calls. When a call raises, the iterator knows how
+many events are left, so the event that failed is known without counting. The number of events in a piece follows the time that
+they take.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from itertools import islice
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -17,36 +17,54 @@ PIECE_SECONDS = 0.002
 
 
 class Sweep:
-    """Calls `function` for each of `total` tuples of arguments; `results` grows."""
+    """Calls `function(event)` for each of some events, or `function(event, result)` if there are results; `results` grows."""
 
-    __slots__ = ("_calls", "_piece", "results", "seconds", "total")
+    __slots__ = ("_events", "_function", "_piece", "_second", "place", "results", "seconds", "total")
 
-    def __init__(self, function: Callable[..., Any], total: int, *arguments: Iterable[Any], piece: int = 64) -> None:
-        self._calls = map(function, *arguments)
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        events: Sequence[Any],
+        second: Sequence[Any] | None = None,
+        *,
+        piece: int = 64,
+    ) -> None:
+        self._function = function
+        self._events = events
+        self._second = second
         self._piece = piece
         self.results: list[Any] = []
         self.seconds = 0.0
-        self.total = total
+        self.total = len(events)
+        #: number of the event that the last call was for; after an exception, of the one that failed
+        self.place = 0
 
     def advance(self, until: float, limit: int = 0) -> bool:
         """Call on until the clock says `until`, or `limit` more calls were made; returns whether the sweep has ended.
 
-        At least one piece is done. An exception of the function passes through; `len(results)` is then the number of the
-        tuple that it was called for.
+        At least one piece is done. An exception of the function passes through; `place` then says for which event.
         """
-        results, calls, total = self.results, self._calls, self.total
+        results, function, total = self.results, self._function, self.total
         stop = min(total, len(results) + limit) if limit else total
         now = perf_counter()
-        while len(results) < stop:
-            begin, before = now, len(results)
-            piece = min(self._piece, stop - before)
+        while (first := len(results)) < stop:
+            begin = now
+            last = min(stop, first + self._piece)
+            events = iter(self._events if last - first == total else self._events[first:last])
             try:
-                results.extend(islice(calls, piece))
+                if self._second is None:
+                    results += [function(event) for event in events]
+                else:
+                    second = self._second if last - first == total else self._second[first:last]
+                    results += [function(event, result) for event, result in zip(events, second, strict=True)]
+            except BaseException:
+                self.place = last - 1 - events.__length_hint__()  # type: ignore[attr-defined]  # of a list's iterator
+                raise
             finally:
                 now = perf_counter()
                 self.seconds += now - begin
-            if len(results) < before + piece:
-                raise AssertionError("a sweep ran out of events")
+            self.place = last - 1
+            piece = last - first
             taken = max(now - begin, 1e-7)
             self._piece = max(1, min(int(piece * PIECE_SECONDS / taken), 8 * piece))
             if now >= until:
