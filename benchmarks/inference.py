@@ -103,7 +103,7 @@ async def send(x: Any, url: str, rows: int, concurrency: int) -> Any:
             part = x[start : start + rows]
             tensor = triton.InferInput("x", part.shape, "FP32")
             tensor.set_data_from_numpy(part)
-            answer = await client.infer(NAME, [tensor], outputs=wanted)
+            answer: Any = await client.infer(NAME, [tensor], outputs=wanted)
             answers[start // rows] = answer.as_numpy("y")
 
     try:
@@ -163,6 +163,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     ]
     report = ours.results[-1]
     (model,) = report.services["inference"]["models"]
+    sent = f"{model['requests']} requests of {model['rows_per_request']:,.0f} rows"
     show(
         f"inference: {ROWS} rows of {LAYERS[0]} floats per event, embedded Triton; {events:,} events, {rounds} rounds",
         ("side", "events", "kev/s", "us/event", "CPU us/event"),
@@ -173,8 +174,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         ],
         figures,
         [
-            f"evproc: {model['requests']} requests of {model['rows_per_request']:,.0f} rows, "
-            + f"median latency {1000 * model['latency_median_s']:.1f} ms. {report.limit}",
+            f"evproc: {sent}, median latency {1000 * model['latency_median_s']:.1f} ms. {report.limit}",
             f"columnar client: {rows:,} rows in a request, {in_flight} in flight.",
             f"A request per event: {concurrency} in flight.",
             "Client and server share the cores; CPU is that of the client.",

@@ -70,7 +70,8 @@ def write(path: Path, events: int, seed: int = 1) -> Path:
                 kinds = {name: getattr(kind, "content", kind) for name, kind in kinds.items()}
                 tree = file.mktree("Events", kinds, counter_name=lambda name: f"n{name}")
             tree.extend(arrays)
-    with uproot.open(path) as file:
+    opened: Any = uproot.open(path)
+    with opened as file:
         tree = file["Events"]
         if tree.num_entries != events or len(tree.keys()) != BRANCHES:
             raise AssertionError(f"{path}: {tree.num_entries} events, {len(tree.keys())} branches")

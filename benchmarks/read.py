@@ -139,7 +139,8 @@ def chunks_by_hand(file: str) -> Iterator[dict[str, Any]]:
     """The chunks of a file."""
     import uproot
 
-    with uproot.open(file) as directory:
+    opened: Any = uproot.open(file)
+    with opened as directory:
         yield from directory["Events"].iterate([*FIELDS, *IDENTITY], step_size=STEP, how=dict)
 
 
