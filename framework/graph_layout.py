@@ -9,6 +9,7 @@ All of it is small and deterministic: a workflow has tens of modules, and its pi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -114,7 +115,8 @@ def _route(
         points += [(spans[step][0], y[bend]), (spans[step][1], y[bend])]
     port = ports[chain[-2], end]
     points += [(spans[rank[end]][0], port), (centers[end][0] - sizes[end][0] / 2, port)]
-    return [point for number, point in enumerate(points) if number == 0 or point != points[number - 1]]
+    # Without steps of no length, in which an arrowhead would get lost.
+    return [points[0], *(point for before, point in pairwise(points) if math.dist(before, point) > 1e-6)]
 
 
 def ordered(columns: Sequence[Sequence[str]], pairs: Sequence[tuple[str, str]]) -> list[list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from evproc.framework.errors import EvprocError
 INTERRUPTED = 130
 INTERNAL = 70
 _FRAMEWORK = str(Path(__file__).resolve().parent.parent)
+_STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 
 
 @contextmanager
@@ -72,10 +74,11 @@ def _described(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """File and line where an error was raised, in the nearest code outside the framework if there is any."""
+    """File and line where an error was raised: in the user's code if it was there, else in a package, else in ours."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
     outside = [frame for frame in frames if not str(Path(frame.filename).resolve()).startswith(_FRAMEWORK)]
-    if not frames or (not outside and isinstance(error, EvprocError)):
-        return ""
-    place = (outside or frames)[-1]
-    return f"{Path(place.filename).name}:{place.lineno}"
+    packaged = [frame for frame in outside if "site-packages" in frame.filename]
+    own = [frame for frame in outside if frame not in packaged and not frame.filename.startswith(_STANDARD_LIBRARY)]
+    inside = [] if isinstance(error, EvprocError) else [frame for frame in frames if frame not in outside]
+    best = own or packaged or inside
+    return f"{Path(best[-1].filename).name}:{best[-1].lineno}" if best else ""
