@@ -11,7 +11,7 @@ from hyperframe.frame import DataFrame
 class BytesCodec(CodecBase):
     """Passes the bytes of a message through, under the name of protobuf's encoding."""
 
-    __content_subtype__ = "proto"
+    __content_subtype__ = "proto"  # pyright: ignore[reportAssignmentType]  # a constant, as in grpclib's own codecs
 
     def encode(self, message: Any, message_type: Any) -> bytes:
         """The message, which is bytes."""

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from tritonclient.grpc import service_pb2 as messages
-
 from .kserve import message_fields, varint
+from .messages import service as messages
 from .tensors import Array, datatype_of, dtype_of, from_wire, to_wire
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
 from grpclib.protocol import H2Protocol
 from grpclib.server import Server, Stream
-from tritonclient.grpc import service_pb2 as messages
 
 from .bytes_codec import BytesCodec, spare_frame_texts
 from .fake import FakeModel, FakeServer, Received
@@ -26,6 +25,7 @@ from .fake_messages import (
     write_answer,
 )
 from .kserve import SERVICE
+from .messages import service as messages
 
 Method = Callable[[bytes], Awaitable[bytes]]
 

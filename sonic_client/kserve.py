@@ -26,8 +26,8 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from tritonclient.grpc import service_pb2 as messages
 
+from .messages import service as messages
 from .tensors import Array, ModelMetadata, ModelStatistics, TensorSpec, datatype_of, dtype_of, from_wire, to_wire
 
 SERVICE = "/inference.GRPCInferenceService/"

@@ -8,11 +8,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tritonclient.grpc import service_pb2 as messages
-
 from evproc.framework.errors import InferenceError, InternalError
 
 from . import kserve
+from .messages import service as messages
 from .tensors import Array, ModelMetadata, ModelStatistics
 from .transport import ServerURL, contract_error
 

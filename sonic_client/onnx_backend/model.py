@@ -65,7 +65,7 @@ def _own_file() -> Path:
     return Path(Path("/proc/self/cmdline").read_bytes().split(b"\0")[1].decode())
 
 
-def _tensor(name: str, array: np.ndarray[Any, Any]) -> Any:
+def _tensor(name: str, array: Any) -> Any:
     """An output for the server. It renames the capsule that it has taken to a name that NumPy does not know, and NumPy
     would write a traceback into the log for each; so the capsule gets the name that the DLPack standard asks for."""
     capsule = np.ascontiguousarray(array).__dlpack__()

@@ -257,6 +257,7 @@ def test_errors_leave_the_task_uncancelled(scheme, use) -> None:
 
     async def work(transport):
         task = asyncio.current_task()
+        assert task is not None
         async with asyncio.timeout(30.0):
             for _ in range(2):
                 with pytest.raises(InferenceError):

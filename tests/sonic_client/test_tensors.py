@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from tritonclient.grpc import service_pb2 as messages
 
 from evproc.sonic_client import kserve
 from evproc.sonic_client.fake_messages import read_request, write_answer
+from evproc.sonic_client.messages import service as messages
 from evproc.sonic_client.tensors import TensorSpec, datatype_of, dtype_of, from_wire, to_wire
 
 WORDS = (

@@ -33,7 +33,7 @@ def test_outputs_equal_local_onnxruntime(triton, model_repository, scheme, use, 
     session = onnxruntime.InferenceSession(
         model_repository / model / "1" / "model.onnx", providers=["CPUExecutionProvider"]
     )
-    (here,) = session.run(["y"], {"x": rows})
+    here = np.asarray(session.run(["y"], {"x": rows})[0])
     there = use(at(triton, scheme), lambda t: t.infer(model, "", {"x": rows}, ["y"], timeout=20.0))["y"]
     assert there.dtype == here.dtype
     assert there.shape == here.shape
