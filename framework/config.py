@@ -79,13 +79,17 @@ class Block(BaseModel, metaclass=_BlockMeta):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=False, protected_namespaces=())
 
 
-def caller() -> str:
-    """File and line of the nearest calling frame outside evproc's own packages; empty if there is none."""
+def caller(made: object) -> str:
+    """File and line where an object is made: the nearest calling frame outside evproc's own packages; empty if there is none.
+
+    A constructor of the object itself does not count: a plug-in's module is made in the workflow, not in the plug-in.
+    """
     frame = sys._getframe(1)
     while frame is not None:
-        name = frame.f_code.co_filename
-        if not name.startswith(_PACKAGE_ROOTS) and not name.startswith("<"):
-            return f"{Path(name).name}:{frame.f_lineno}"
+        code = frame.f_code
+        own = code.co_name == "__init__" and frame.f_locals.get(code.co_varnames[0]) is made
+        if not own and not code.co_filename.startswith((*_PACKAGE_ROOTS, "<")):
+            return f"{Path(code.co_filename).name}:{frame.f_lineno}"
         if frame.f_back is None:
             break
         frame = frame.f_back
@@ -103,7 +107,7 @@ class Configured:
 
     def __init__(self, **parameters: Any) -> None:
         self.label = ""
-        self.where = caller()
+        self.where = caller(self)
         self._parameters: dict[str, Any] = {}
         self._faults: tuple[Fault, ...] = ()
         self.set(**parameters)

@@ -99,6 +99,8 @@ def _find_source(process: Process, sound: Mapping[str, Module], flow: Flow) -> N
         flow.faults.extend(error.faults)
     except EvprocError as error:
         flow.faults.append(Fault(str(error), source.label, where=source.where))
+    except Exception as error:
+        flow.faults.append(_failed(source, "catalog", error))
     else:
         flow.source = source.label
         flow.offered = Catalog(
@@ -132,47 +134,58 @@ def _resolve_inputs(label: str, module: Module, process: Process, flow: Flow) ->
     except EvprocError as error:
         flow.faults.append(Fault(str(error), label, where=module.where))
         return
+    except Exception as error:
+        flow.faults.append(_failed(module, "resolve" if isinstance(module, OutputModule) else "inputs", error))
+        return
     for name, fields in wanted.items():
-        problem = _resolve_one(name, fields, process, flow, reads)
-        if problem:
+        for problem in _resolve_one(name, fields, process, flow, reads):
             flow.faults.append(Fault(problem, label, where=module.where))
     for key, inner in reads.items():
         if inner is None:
             flow.edges.append((flow.makers[key], label, key))
 
 
+def _failed(module: Module, method: str, error: Exception) -> Fault:
+    """The fault of a module whose own code is wrong."""
+    kind = type(module).__name__
+    return Fault(f"{method}() of {kind} failed: {type(error).__name__}: {error}", module.label, where=module.where)
+
+
 def _resolve_one(
     name: str, fields: tuple[str, ...], process: Process, flow: Flow, reads: dict[str, tuple[str, ...] | None]
-) -> str:
-    """Enter one input into `reads`; returns what is wrong with it, or nothing."""
+) -> list[str]:
+    """Enter one input into `reads`; returns what is wrong with it."""
     offered = flow.offered
     if name in offered.products:
         reads[name] = None
-        return ""
+        return []
     if name in offered.collections:
         known = offered.collections[name]
         unknown = [part for part in fields if part not in known]
-        for part in unknown:
-            reason = offered.unreadable.get(f"{name}_{part}")
-            if reason:
-                return f"reads '{name}_{part}', which cannot be read: {reason}"
-            near = did_you_mean(part, known) or f"; it has {', '.join(sorted(known)[:12])}"
-            return f"collection '{name}' has no field '{part}'{near}"
-        chosen = fields or known
-        reads[name] = chosen
+        chosen = [part for part in fields or known if part in known]
+        reads[name] = tuple(chosen)
         reads.update(dict.fromkeys((f"{name}_{part}" for part in chosen), None))
-        return ""
+        return [_unknown_field(name, part, offered) for part in unknown]
     if name in offered.unreadable:
-        return f"reads '{name}', which cannot be read: {offered.unreadable[name]}"
+        return [f"reads '{name}', which cannot be read: {offered.unreadable[name]}"]
     label = name.partition(":")[0]
     if label in process.modules:
         module = process.modules[label]
-        made = list(products_of(module)) if not module.faults() else []
-        if not made:
-            return f"reads '{name}', but module '{label}' makes no product" if not module.faults() else ""
-        return f"reads '{name}', but module '{label}' makes {', '.join(made)}"
+        if module.faults():
+            return []
+        made = ", ".join(products_of(module)) or "no product"
+        return [f"reads '{name}', but module '{label}' makes {made}"]
     near = did_you_mean(name, [*offered.products, *offered.collections])
-    return f"reads '{name}', which nothing makes and {offered.where or 'the source'} does not hold{near}"
+    return [f"reads '{name}', which nothing makes and {offered.where or 'the source'} does not hold{near}"]
+
+
+def _unknown_field(name: str, part: str, offered: Catalog) -> str:
+    reason = offered.unreadable.get(f"{name}_{part}")
+    if reason:
+        return f"reads '{name}_{part}', which cannot be read: {reason}"
+    known = offered.collections[name]
+    near = did_you_mean(part, known) or f"; it has {', '.join(sorted(known)[:12])}"
+    return f"collection '{name}' has no field '{part}'{near}"
 
 
 def _cycles(flow: Flow) -> list[Fault]:

@@ -30,7 +30,7 @@ class ModuleList:
 
     def __init__(self, *modules: Module | str) -> None:
         self.label = ""
-        self.where = caller()
+        self.where = caller(self)
         self._members = modules
 
     def labels(self) -> list[str]:
@@ -64,7 +64,7 @@ class Process:
     def __init__(self, name: str, **options: Any) -> None:
         self.__dict__.update(
             name=name,
-            where=caller(),
+            where=caller(self),
             modules={},
             services={},
             paths={},
@@ -98,10 +98,9 @@ class Process:
         raise AttributeError(f"process '{self.__dict__.get('name', '')}' has no '{label}'{did_you_mean(label, known)}")
 
     def __delattr__(self, label: str) -> None:
+        getattr(self, label).label = ""
         for table in self._tables():
-            if table.pop(label, None) is not None:
-                return
-        raise AttributeError(f"process '{self.name}' has no '{label}'")
+            table.pop(label, None)
 
     def _tables(self) -> list[dict[str, Any]]:
         return [self.__dict__.get(name, {}) for name in ("modules", "services", "paths", "end_paths", "tasks")]
