@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,8 @@ def plot_performance(
         ("Charge sum", charge_sum, "#bd1f01", "s", "white"),
         ("FACILE", facile, "#3f90da", "o", "#3f90da"),
     )
-    with mpl.rc_context(mplhep.style.CMS):
+    style_sheet: Any = mplhep.style.CMS
+    with mpl.rc_context(style_sheet):
         figure = Figure(figsize=(10, 12))
         response, resolution, ratio = figure.subplots(
             3, 1, sharex=True, gridspec_kw={"height_ratios": [2.2, 3, 1.3], "hspace": 0.07}

@@ -199,7 +199,7 @@ def _as_branches(first: int, batch: list[Channels]) -> dict[str, Array | ak.Arra
 
     counts = np.array([len(event["ieta"]) for event in batch], dtype=np.int64)
     offsets = ak.index.Index64(np.concatenate([[0], np.cumsum(counts)]))
-    columns = {name: np.concatenate([event[name] for event in batch]) for name in batch[0]}
+    columns: dict[str, Any] = {name: np.concatenate([event[name] for event in batch]) for name in batch[0]}
     record = ak.contents.RecordArray([ak.contents.NumpyArray(column) for column in columns.values()], list(columns))
     numbers = np.arange(first, first + len(batch))
     return {
@@ -261,7 +261,8 @@ def _write(part: Path, events: int, channels: int, min_channels: int, seed: int)
         tree = file.mktree("Events", branches, title="HCAL channels of the evproc toy")
         for first, batch in _batches(events, channels, min_channels, seed):
             tree.extend(_as_branches(first, batch))
-    with uproot.open(part) as written:
+    written: Any = uproot.open(part)
+    with written:
         found = written["Events"].num_entries
     if found != events:
         raise OutputError(f"{part} holds {found} of {events} events after writing")

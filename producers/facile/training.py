@@ -106,6 +106,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=100, help="passes over the sample (default: %(default)s)")
     parser.add_argument("--events", type=int, default=100, help="events of 16,000 channels (default: %(default)s)")
     chosen = parser.parse_args(arguments)
+    if chosen.events < 3 or chosen.epochs < 1:
+        parser.error("three events at least (two of the falling spectrum, one of the flat one), and one epoch")
 
     import torch
 

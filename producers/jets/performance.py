@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,8 @@ def plot_performance(
         ("As reconstructed", pt, "#bd1f01", "s", "white"),
         ("Regressed", corrected, "#3f90da", "o", "#3f90da"),
     )
-    with mpl.rc_context(mplhep.style.CMS):
+    style_sheet: Any = mplhep.style.CMS
+    with mpl.rc_context(style_sheet):
         figure = Figure(figsize=(10, 14))
         grid = figure.add_gridspec(8, 1, height_ratios=[4, 4, 4, 2.6, 3, 3, 3, 3], hspace=0.12)
         spread = figure.add_subplot(grid[0:3])

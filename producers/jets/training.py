@@ -17,7 +17,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +68,8 @@ def read_matched_jets(path: str | Path) -> MatchedJets:
 
     names = [f"Jet_{name}" for name in JET_BRANCHES] + [f"GenJet_{name}" for name in GEN_BRANCHES] + [RHO]
     try:
-        with uproot.open(path) as file:
+        file: Any = uproot.open(path)
+        with file:
             tree = file["Events"]
             missing = sorted(set(names) - set(tree.keys()))
             if missing:

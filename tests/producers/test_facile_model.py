@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from google.protobuf import text_format
 from onnx import numpy_helper
-from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
+from tritonclient.grpc import model_config_pb2
 
 from evproc.producers.dense_network import BatchNorm, Dense, parameter_count
 from evproc.producers.facile.charge_sum import charge_sum
@@ -24,6 +25,14 @@ from .conftest import MODELS, Model
 
 HELD_OUT_SEED = 31
 """Below a million: never trained on."""
+
+
+messages: Any = model_config_pb2
+
+
+def server_configuration(name: str) -> Any:
+    """A model's config.pbtxt, read strictly: unknown keys are errors."""
+    return text_format.Parse((MODELS / name / "config.pbtxt").read_text(), messages.ModelConfig())
 
 
 def test_the_table_is_the_published_network() -> None:
@@ -51,7 +60,7 @@ def test_the_committed_model_is_exactly_the_table() -> None:
 @pytest.mark.parametrize("name", ["facile", "jet_energy"])
 def test_the_server_configuration_agrees_with_the_model(name: str) -> None:
     """Triton's configuration names the tensors, types and shapes that the ONNX file has."""
-    config = text_format.Parse((MODELS / name / "config.pbtxt").read_text(), ModelConfig())
+    config = server_configuration(name)
     graph = onnx.load(MODELS / name / "1" / "model.onnx").graph
     assert (config.name, config.backend) == (name, "onnxruntime")
     assert config.max_batch_size > 0
@@ -59,14 +68,14 @@ def test_the_server_configuration_agrees_with_the_model(name: str) -> None:
         ((tensor,), (value,)) = (stated, found)
         shape = [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
         assert tensor.name == value.name
-        assert tensor.data_type == DataType.TYPE_FP32
+        assert tensor.data_type == messages.TYPE_FP32
         assert value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
         assert ["batch", *tensor.dims] == shape
 
 
 def test_the_configuration_takes_ten_full_events() -> None:
     """160,000 rows in one request, the batch size of the published server; tensors as the producer names them."""
-    config = text_format.Parse((MODELS / "facile" / "config.pbtxt").read_text(), ModelConfig())
+    config = server_configuration("facile")
     assert config.max_batch_size == 160_000
     assert (config.input[0].name, config.output[0].name) == (INPUT, OUTPUT)
 
@@ -127,7 +136,7 @@ def test_training_is_reproducible(tmp_path: Path, capsys: pytest.CaptureFixture[
     from evproc.producers.facile import training
 
     def made(name: str, seed: int) -> bytes:
-        training.main(["--output", str(tmp_path / name), "--events", "2", "--epochs", "1", "--seed", str(seed)])
+        training.main(["--output", str(tmp_path / name), "--events", "3", "--epochs", "1", "--seed", str(seed)])
         return (tmp_path / name).read_bytes()
 
     first = made("first.onnx", 3)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import awkward as ak
 import numpy as np
 import pytest
 import uproot
@@ -16,9 +16,10 @@ from evproc.producers.facile.features import FEATURES
 from evproc.producers.facile.sample import FLAT, main, make_channels, make_sample
 
 
-def columns_of(path: Path) -> ak.Array:
-    """All events of a sample."""
-    with uproot.open(path) as file:
+def columns_of(path: Path) -> Any:
+    """All events of a sample, as awkward array."""
+    file: Any = uproot.open(path)
+    with file:
         return file["Events"].arrays()
 
 
@@ -98,7 +99,8 @@ def test_the_flat_spectrum_fills_high_energies() -> None:
 def test_the_file_holds_what_was_made(tmp_path: Path) -> None:
     """Identity, counter and jagged branches read back as they were made, event by event."""
     path = make_sample(tmp_path / "hcal.root", events=3, channels=50, seed=9)
-    with uproot.open(path) as file:
+    file: Any = uproot.open(path)
+    with file:
         types = {name: branch.typename for name, branch in file["Events"].items()}
     assert types["run"] == types["luminosityBlock"] == "uint32_t"
     assert types["event"] == "uint64_t"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -81,7 +82,7 @@ def test_the_inputs_are_in_the_stated_order(jets: int) -> None:
 
 def test_corrections_are_clamped() -> None:
     """The factor multiplies pT, and never by less than 0.5 nor more than 2."""
-    corrected = corrected_pt(np.float32([10, 20, 30, 40]), np.float32([1.1, 0.1, 2.5, 1.0]))
+    corrected = corrected_pt(np.array([10, 20, 30, 40]), np.array([1.1, 0.1, 2.5, 1.0]))
     assert corrected == pytest.approx([11.0, 10.0, 60.0, 40.0])
     assert corrected.dtype == np.float32
 
@@ -98,7 +99,7 @@ def test_the_committed_model_is_exactly_the_table() -> None:
 def test_the_shipped_corrections_are_moderate(shipped_model: Callable[[str], Model]) -> None:
     """An ordinary jet of 40 GeV is corrected by less than a third; no jets give no corrections."""
     model = shipped_model("jet_energy")
-    jet = np.float32([[np.log(40.0), 0.8, 0.15, 0.5, 0.5, 0.2, 0.0, 0.25, 0.0, 15, 8.0]])
+    jet = np.array([[np.log(40.0), 0.8, 0.15, 0.5, 0.5, 0.2, 0.0, 0.25, 0.0, 15, 8.0]], dtype=np.float32)
     assert 0.75 < model(jet)[0, 0] < 1.33
     assert model(jet[:0]).shape == (0, 1)
 
@@ -120,7 +121,8 @@ def test_the_real_file_has_the_stated_jets(nanoaod: Path) -> None:
     assert len(jets.pt) == len(jets.gen_pt) == len(jets.event) == len(jets.features) == 352
     assert len(np.unique(jets.event)) == 167
     assert np.isfinite(jets.features).all()
-    with uproot.open(nanoaod) as file:
+    file: Any = uproot.open(nanoaod)
+    with file:
         events = file["Events"].arrays(["Jet_pt", "Jet_genJetIdx", "GenJet_pt"])
     for pt, gen_pt, event in zip(jets.pt, jets.gen_pt, jets.event, strict=True):
         index = events["Jet_genJetIdx"][event][events["Jet_pt"][event] == pt]
