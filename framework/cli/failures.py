@@ -47,7 +47,7 @@ def show(error: Exception, full: bool = False) -> None:
     if full:
         typer.echo("".join(traceback.format_exception(error)), err=True)
     known = isinstance(error, EvprocError)
-    text = str(error) if known else f"unexpected {_described(error)}"
+    text = str(error) if known else f"unexpected {_described(error, inside=True)}"
     typer.echo(f"{typer.style('error:', fg='red', bold=True)} {text}", err=True)
     cause = _cause(error)
     while cause is not None:
@@ -66,19 +66,19 @@ def _cause(error: BaseException) -> BaseException | None:
     return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
-def _described(error: BaseException) -> str:
+def _described(error: BaseException, inside: bool = False) -> str:
     """An error's class, message and place."""
     name = "" if isinstance(error, EvprocError) else f"{type(error).__name__}: "
-    place = _place(error)
+    place = _place(error, inside)
     return f"{name}{error}  [{place}]" if place else f"{name}{error}"
 
 
-def _place(error: BaseException) -> str:
-    """File and line where an error was raised: in the user's code if it was there, else in a package, else in ours."""
+def _place(error: BaseException, inside: bool = False) -> str:
+    """File and line where an error was raised: in the user's code, else in a package, else (if `inside`) in ours."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
     outside = [frame for frame in frames if not str(Path(frame.filename).resolve()).startswith(_FRAMEWORK)]
     packaged = [frame for frame in outside if "site-packages" in frame.filename]
     own = [frame for frame in outside if frame not in packaged and not frame.filename.startswith(_STANDARD_LIBRARY)]
-    inside = [] if isinstance(error, EvprocError) else [frame for frame in frames if frame not in outside]
-    best = own or packaged or inside
+    ours = [frame for frame in frames if frame not in outside] if inside else []
+    best = own or packaged or ours
     return f"{Path(best[-1].filename).name}:{best[-1].lineno}" if best else ""

@@ -37,20 +37,24 @@ class Commands(TyperGroup):
         return [*_CORE, *(name for name in discover(COMMANDS) if name not in _CORE)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Import a command. Ends the program if its package is broken."""
+        """Import a command. Raises PluginError if its package is broken."""
         if cmd_name in _CORE:
             return _as_command(importlib.import_module(f"evproc.framework.cli.{cmd_name}").app, cmd_name)
         registry = discover(COMMANDS)
         if cmd_name not in registry:
             return None
+        plugin = registry.get(cmd_name)
+        return _as_command(plugin.load(), cmd_name, plugin)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Call the command. Errors of evproc are shown without a traceback, whoever wrote the command."""
         try:
-            plugin = registry.get(cmd_name)
-            return _as_command(plugin.load(), cmd_name, plugin)
+            return super().invoke(ctx)
         except EvprocError as error:
             from .failures import show
 
             show(error)
-            raise SystemExit(error.exit_code) from None
+            raise typer.Exit(error.exit_code) from None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command to call; an unknown one is answered with the nearest."""

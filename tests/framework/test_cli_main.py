@@ -112,3 +112,16 @@ def test_a_broken_command_names_its_package(add_command: AddCommand, text: str, 
     assert "plug-in 'broken' (command_broken:command, of package command_broken 1.5)" in shown.stderr
     assert expected in shown.stderr
     assert "broken" in CliRunner().invoke(app, ["--help"]).output
+
+
+def test_errors_of_a_command_are_shown_as_ours_are(add_command: AddCommand) -> None:
+    """An EvprocError in a command of a package is shown in a block, with its exit code and its cause's place."""
+    text = (
+        "import typer\nfrom evproc.framework import InputError\ncommand = typer.Typer()\n"
+        "@command.command()\ndef read():\n"
+        "    try:\n        {}['tree']\n    except KeyError as error:\n        raise InputError('no tree') from error\n"
+    )
+    add_command("read", text)
+    shown = CliRunner().invoke(app, ["read"])
+    assert shown.exit_code == 3
+    assert shown.stderr == "error: no tree\n  because KeyError: 'tree'  [command_read.py:7]\n"
