@@ -171,22 +171,26 @@ class _Compiler:
             return Node(label, mask, Phase.TAIL)
         return Node(label, mask, Phase.COLLECT if isinstance(module, ExternalWork) else Phase.RUN)
 
-    def need(self, label: str, mask: int) -> Node:
-        """Make the nodes of a module for a mask, and of what it reads; returns the last of them."""
-        end = self.end_of(label, mask)
-        if end in self.after:
-            return end
-        first = Node(label, mask, Phase.ACQUIRE) if end.phase is Phase.COLLECT else end
-        self.after[end] = {first} if first is not end else set()
-        before = set(self.mask_makers[mask])
-        for key in self.flow.products(label):
-            maker = self.flow.makers[key]
-            if maker == self.flow.source:
+    def need(self, label: str, mask: int) -> None:
+        """Make the nodes of a module for a mask, and of what it reads."""
+        pending = [self.end_of(label, mask)]
+        while pending:
+            end = pending.pop()
+            if end in self.after:
                 continue
-            masks = self.scheduled.get(maker) or [mask]
-            before.update(self.need(maker, maker_mask) for maker_mask in masks)
-        self.after.setdefault(first, set()).update(before)
-        return end
+            before = set(self.mask_makers[end.mask])
+            for key in sorted(self.flow.products(end.label), reverse=True):
+                maker = self.flow.makers[key]
+                if maker == self.flow.source:
+                    continue
+                ends = [self.end_of(maker, mask) for mask in self.scheduled.get(maker) or [end.mask]]
+                before.update(ends)
+                pending.extend(ends)
+            if end.phase is Phase.COLLECT:
+                first = Node(end.label, end.mask, Phase.ACQUIRE)
+                self.after[first] = before
+                before = {first}
+            self.after[end] = before
 
     def order(self) -> list[Node]:
         """The nodes, each after those that it waits for; among free nodes by phase, then as the paths name them."""
