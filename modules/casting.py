@@ -104,12 +104,21 @@ def _shape(kind: str) -> str:
     return kind.rpartition(" * ")[0]
 
 
+def _signature(column: Column) -> object:
+    """What columns of one type have in common; cheaper than `column_type`."""
+    if isinstance(column, Flat):
+        return (0, column.values.dtype, column.values.shape[1:])
+    if isinstance(column, Jagged):
+        return (1, column.content.dtype, column.content.shape[1:])
+    return column_type(column)
+
+
 def join(pieces: Sequence[Column]) -> Column:
     """The columns of consecutive events as one, numbers promoted where they differ. Raises Lossy."""
     if len(pieces) == 1:
         return pieces[0]
-    kinds = list(dict.fromkeys(column_type(piece) for piece in pieces))
-    if len(kinds) > 1:
+    if len({_signature(piece) for piece in pieces}) > 1:
+        kinds = list(dict.fromkeys(column_type(piece) for piece in pieces))
         dtypes = [number_type(kind) for kind in kinds]
         known = [dtype for dtype in dtypes if dtype is not None]
         shapes = {_shape(kind) for kind in kinds}

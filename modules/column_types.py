@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from evproc.framework.columns import Column, Flat, Jagged, Nested, column_from_array
+
+_NUMBER = re.compile(r"[a-z]+\d*(\[\d*[a-z]+\])?")
 
 
 def as_column(array: Any) -> Column:
@@ -36,14 +40,43 @@ def one_line(kind: Any) -> str:
     return " ".join(str(kind).split())
 
 
+@lru_cache(maxsize=4096)
 def awkward_type(kind: str) -> Any:
-    """The awkward type that a text names. Raises ValueError if it names none."""
+    """The awkward type that a text names. Raises ValueError if it names none.
+
+    awkward's own parser takes 20 ms for each text; so the common types are put together here.
+    """
     import awkward as ak
 
+    dtype = number_type(kind)
+    if dtype is not None:
+        built: Any = ak.types.NumpyType(dtype.name)
+        for length in reversed(kind.split(" * ")[:-1]):
+            built = ak.types.ListType(built) if length == "var" else ak.types.RegularType(built, int(length))
+        return built
     try:
         return ak.types.from_datashape(kind, highlevel=False)
     except Exception as error:
         raise ValueError(f"'{kind}' is not a type") from error
+
+
+@lru_cache(maxsize=4096)
+def normal_type(kind: str) -> str:
+    """A declared type as awkward writes it; empty if it is unsaid, or no type.
+
+    >>> normal_type("var*float")
+    'var * float64'
+    """
+    kind = re.sub(r"\s*\*\s*", " * ", kind.strip())
+    if not kind or kind == "string":
+        return kind
+    dtype = number_type(kind)
+    if dtype is not None:
+        return " * ".join([*kind.split(" * ")[:-1], dtype.name])
+    try:
+        return one_line(awkward_type(kind))
+    except ValueError:
+        return ""
 
 
 def number_type(kind: str) -> np.dtype[Any] | None:
@@ -54,6 +87,8 @@ def number_type(kind: str) -> np.dtype[Any] | None:
     """
     *lengths, last = kind.split(" * ")
     if any(length != "var" and not length.isdigit() for length in lengths):
+        return None
+    if not _NUMBER.fullmatch(last):
         return None
     try:
         dtype = np.dtype(last)

@@ -9,6 +9,7 @@ Pieces are copied, because a slice of a few events would keep alive the whole ch
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,10 @@ class EventBuffer:
 
     def add(self, columns: dict[str, Column], count: int) -> Iterator[dict[str, Column]]:
         """Add `count` events; yields each batch that became full. Raises Lossy."""
+        total = _bytes_of(columns, count)
+        if self.held + count < self.events and self.held_bytes + total < self.nbytes:
+            self._keep(columns, 0, count, count, total)
+            return
         ends = np.cumsum(_bytes_per_event(columns, count))
         start = 0
         while start < count:
@@ -37,13 +42,16 @@ class EventBuffer:
             room = self.nbytes - self.held_bytes + before
             full = int(np.searchsorted(ends, room, side="left")) + 1  # the event that fills the buffer still goes in
             stop = min(count, start + self.events - self.held, full)
-            for key, column in columns.items():
-                self._pieces.setdefault(key, []).append(_own(column, start, stop, count))
-            self.held += stop - start
-            self.held_bytes += int(ends[stop - 1]) - before
+            self._keep(columns, start, stop, count, int(ends[stop - 1]) - before)
             if self.held >= self.events or self.held_bytes >= self.nbytes:
                 yield self.take()
             start = stop
+
+    def _keep(self, columns: dict[str, Column], start: int, stop: int, count: int, nbytes: int) -> None:
+        for key, column in columns.items():
+            self._pieces.setdefault(key, []).append(_own(column, start, stop, count))
+        self.held += stop - start
+        self.held_bytes += nbytes
 
     def take(self) -> dict[str, Column]:
         """All events that are held; the buffer is empty then. Raises Lossy."""
@@ -86,8 +94,21 @@ def _bytes_per_event(columns: dict[str, Column], count: int) -> Array:
     return total
 
 
+def _bytes_of(columns: dict[str, Column], count: int) -> int:
+    """The size of all events together: the sum of `_bytes_per_event`, faster."""
+    total = 0
+    for column in columns.values():
+        if isinstance(column, Flat):
+            total += count * _row_bytes(column.values)
+        elif isinstance(column, Jagged):
+            total += int(column.offsets[-1] - column.offsets[0]) * _row_bytes(column.content) + 8 * count
+        else:
+            total += int(_layout_bytes(column.data.layout).sum())
+    return total
+
+
 def _row_bytes(values: Array) -> int:
-    return int(values.itemsize * np.prod(values.shape[1:], dtype=np.int64))
+    return values.itemsize * prod(values.shape[1:])
 
 
 def _layout_bytes(layout: Any) -> Array:

@@ -27,9 +27,10 @@ from evproc.framework.columns import Column, Flat
 from evproc.framework.report import OutputReport
 
 from .casting import Lossy
+from .column_types import normal_type
 from .event_buffer import EventBuffer
 from .keeping import select_products
-from .output_schema import IDENTITY, Schema, branch_name, fix_schema, is_single, normal_type
+from .output_schema import IDENTITY, Schema, branch_name, fix_schema, is_single
 from .writers import Compression, Settings, Writer, count_entries, open_writer, why_unwritable
 
 Format = Literal["ttree", "rntuple", "parquet"]

@@ -14,7 +14,7 @@ import numpy as np
 from evproc.framework.columns import Column, Flat, Jagged
 
 from .casting import Lossy, fit
-from .column_types import awkward_type, column_type, number_type, one_line
+from .column_types import column_type
 from .writers import Group, why_unwritable
 
 IDENTITY = {"run": "uint32", "luminosityBlock": "uint32", "event": "uint64"}
@@ -150,14 +150,6 @@ def branch_name(key: str) -> str:
     'jets_pt'
     """
     return _ILLEGAL.sub("_", key)
-
-
-def normal_type(kind: str) -> str:
-    """A declared type as awkward writes it; empty if it is unsaid, or no type."""
-    try:
-        return one_line(awkward_type(kind)) if kind else ""
-    except ValueError:
-        return kind if number_type(kind) is not None else ""
 
 
 def is_single(column: Column) -> bool:

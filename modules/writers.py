@@ -99,7 +99,7 @@ class TreeWriter:
         self._groups = list(groups)
         self._grouped = {field for group in groups for field in group.members}
         types: dict[str, Any] = {
-            field: _root_type(kind) for field, kind in schema.items() if field not in self._grouped
+            field: _tree_type(kind) for field, kind in schema.items() if field not in self._grouped
         }
         for group in groups:
             numbers = [schema[field].removeprefix("var * ") for field in group.members]
@@ -123,8 +123,11 @@ class RNTupleWriter:
     """Writes an RNTuple."""
 
     def __init__(self, path: Path, schema: Mapping[str, str], settings: Settings) -> None:
+        import awkward as ak
+
+        forms = [ak.forms.from_type(awkward_type(kind)) for kind in schema.values()]
         self._file = _recreate(path, settings)
-        self._ntuple = self._file.mkrntuple(settings.tree, dict(schema))
+        self._ntuple = self._file.mkrntuple(settings.tree, ak.forms.RecordForm(forms, list(schema)))
 
     def write(self, batch: Mapping[str, Column]) -> None:
         """Append events."""
@@ -198,11 +201,13 @@ def _recreate(path: Path, settings: Settings) -> Any:
     return file
 
 
-def _root_type(kind: str) -> Any:
+def _tree_type(kind: str) -> Any:
     """What `mktree` takes for a type: a dtype where it is one number or a fixed-size array of them."""
     dtype = number_type(kind)
-    if dtype is None or "var" in kind:
+    if dtype is None:
         return kind
+    if "var" in kind:
+        return awkward_type(kind)
     lengths = tuple(int(length) for length in kind.split(" * ")[:-1])
     return np.dtype((dtype, lengths)) if lengths else dtype
 
