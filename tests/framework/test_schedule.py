@@ -156,8 +156,6 @@ def test_a_filter_that_reads_what_is_made_behind_it_is_a_contradiction() -> None
     (fault,) = faults_of(process)
     assert "no order satisfies paths and data flow for" in fault
     assert fault.endswith("for f, a: a filter reads what is made behind it")
-        "f, a: a filter reads what is made behind it"
-    )
 
 
 def test_a_filter_may_read_what_a_path_names_after_it_where_no_filter_stands_between() -> None:
