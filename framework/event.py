@@ -9,6 +9,8 @@ product is an error that names it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import repeat
+from sys import getrefcount
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,22 +33,63 @@ class EventID(NamedTuple):
 class Event:
     """One event: `event["Jet_pt"]` is a product, `event["Jet"].pt` a field of a collection, `event.id` its identity."""
 
-    __slots__ = ("_number", "_store")
+    __slots__ = ("_block", "_number")
 
-    def __init__(self, store: Store, number: int) -> None:
-        self._store = store
+    def __init__(self, block: BlockHandle, number: int) -> None:
+        self._block = block
         self._number = number
 
     def __getitem__(self, key: str) -> Any:
-        return self._store.view[key][self._number]
+        return self._block.view[key][self._number]
 
     @property
     def id(self) -> EventID:
         """Run, luminosity block and event number."""
-        return self._store.event_id(self._number)
+        return self._block.store.event_id(self._number)
 
     def __repr__(self) -> str:
         return f"<Event: {self.id}>"
+
+
+class BlockHandle:
+    """What the events of a block hold in common: its products, and what the present module may read of them."""
+
+    __slots__ = ("store", "view")
+
+    def __init__(self) -> None:
+        self.store: Store
+        self.view: View
+
+
+class EventPool:
+    """Events of blocks that have ended, to be used again: making one costs as much as three calls of a small module.
+
+    Only events that nobody else refers to are taken back, so that no module can hold one and see it become another.
+    """
+
+    KEPT = 4
+    """Lists of events that are kept at most."""
+
+    def __init__(self) -> None:
+        self._spare: list[tuple[BlockHandle, list[Event]]] = []
+        #: references to an event that only its list holds, as `max(map(getrefcount, ...))` counts them
+        self._alone = max(map(getrefcount, [Event(BlockHandle(), 0)]))
+        self._ended = Store(0, EventIDs.numbered(0, 0), 0, "", self)
+
+    def take(self, size: int) -> tuple[BlockHandle, list[Event]]:
+        """A handle and `size` events on it."""
+        if self._spare:
+            handle, events = self._spare.pop()
+            if len(events) >= size:
+                return handle, events
+        handle = BlockHandle()
+        return handle, list(map(Event, repeat(handle), range(size)))
+
+    def give(self, handle: BlockHandle, events: list[Event]) -> None:
+        """A block has ended. Events of it that somebody still holds can be read no more."""
+        handle.store, handle.view = self._ended, self._ended.view
+        if len(self._spare) < self.KEPT and max(map(getrefcount, events)) <= self._alone:
+            self._spare.append((handle, events))
 
 
 class Collection:
@@ -130,9 +173,22 @@ class Partial(list[Any]):
 class Store:
     """The products of one block: for each key a column, a list with one value per event, or both."""
 
-    __slots__ = ("_events", "_gaps", "columns", "first", "ids", "lists", "size", "view", "where")
+    __slots__ = (
+        "_all",
+        "_events",
+        "_gaps",
+        "_handle",
+        "_pool",
+        "_view",
+        "columns",
+        "first",
+        "ids",
+        "lists",
+        "size",
+        "where",
+    )
 
-    def __init__(self, size: int, ids: EventIDs, first: int, where: str) -> None:
+    def __init__(self, size: int, ids: EventIDs, first: int, where: str, pool: EventPool | None = None) -> None:
         self.size = size
         self.ids = ids
         #: entry number in the job of the block's first event
@@ -145,14 +201,31 @@ class Store:
         self.lists: dict[str, Any] = {}
         #: key -> the numbers of the events that a columnar module has made it for, where these are not all
         self._gaps: dict[str, Array] = {}
-        self.view: View = View(self, {}, "")
+        self._view = View(self, {}, "")
+        self._pool = pool or EventPool()
+        self._handle: BlockHandle | None = None
+        #: the list that the pool gave, which may be longer than the block
+        self._all: list[Event] = []
         self._events: list[Event] | None = None
+
+    @property
+    def view(self) -> View:
+        """What the module that runs at present may read."""
+        return self._view
+
+    @view.setter
+    def view(self, view: View) -> None:
+        self._view = view
+        if self._handle is not None:
+            self._handle.view = view
 
     @property
     def events(self) -> list[Event]:
         """The events of the block; made when first needed."""
         if self._events is None:
-            self._events = [Event(self, number) for number in range(self.size)]
+            self._handle, self._all = self._pool.take(self.size)
+            self._handle.store, self._handle.view = self, self._view
+            self._events = self._all if len(self._all) == self.size else self._all[: self.size]
         return self._events
 
     def event_id(self, number: int) -> EventID:
@@ -229,7 +302,10 @@ class Store:
         self.lists.clear()
         self._gaps.clear()
         self._events = None
-        self.view = View(self, {}, "no module, because the block has ended")
+        if self._handle is not None:
+            self._pool.give(self._handle, self._all)
+            self._handle = None
+        self._view = View(self, {}, "(its block has ended)")
 
     def drop(self, key: str) -> None:
         """Release a product."""

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from .service import Job
 
 T = TypeVar("T")
+WORK_BYTES = 256
+"""What the work of one event is taken to hold, where many are done in one go."""
 
 
 class Module(Configured):
@@ -189,7 +191,7 @@ class ExternalWork(Module):
     _pool: Executor | None = None
 
     MAX_EVENTS: ClassVar[int] = 1000
-    """Events with work in flight, at most, where the work has no size."""
+    """Events with work in flight, at most, where each has work of its own."""
 
     def acquire(self, event: Event) -> Any:
         """The work of one event: an awaitable, for instance `self.in_thread(function, argument)`."""
@@ -216,7 +218,8 @@ class ExternalWork(Module):
 
         For base classes of authors' classes; an author overrides `external`.
         """
-        return asyncio.ensure_future(self.external(work)), 0
+        together = type(self).external is not ExternalWork.external
+        return asyncio.ensure_future(self.external(work)), WORK_BYTES * len(work) if together else 0
 
 
 class ExternalProducer(ExternalWork):

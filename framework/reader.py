@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Any
 
 from .errors import EvprocError, InputError
-from .event import Store
+from .event import EventPool, Store
 from .module import Chunk, Source
 from .state import Budget
 
@@ -63,6 +63,7 @@ class Reader:
         self._waiting: deque[OpenChunk] = deque()
         self._reading: asyncio.Future[Chunk | None] | None = None
         self._largest = 0
+        self._pool = EventPool()
         self._events = 0
         self._failure: BaseException | None = None
         self.ended = False
@@ -137,7 +138,7 @@ class Reader:
         size = max(1, min(self._block_events(chunk, opened.nbytes), len(chunk) - first))
         stop = first + size
         where = f"{chunk.where}, from entry {first} of it" if first and chunk.where else chunk.where
-        store = Store(size, chunk.ids.slice(first, stop), self._events, where)
+        store = Store(size, chunk.ids.slice(first, stop), self._events, where, self._pool)
         if size == len(chunk):
             store.columns.update(chunk.columns)
         else:

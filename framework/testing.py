@@ -125,7 +125,7 @@ class _Keep(Analyzer):
         self.seen: dict[int, dict[str, Any]] = {}
 
     def analyze(self, event: Event) -> None:
-        self.seen[event._store.first + event._number] = {key: event[key] for key in self.consumes}
+        self.seen[event._block.store.first + event._number] = {key: event[key] for key in self.consumes}
 
 
 def _columns_of(events: Events) -> tuple[dict[str, Column], dict[str, tuple[str, ...]], int]:
