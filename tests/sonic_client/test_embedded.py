@@ -47,6 +47,13 @@ def family(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
 
+def family_of(server: EmbeddedServer) -> list[psutil.Process]:
+    """The supervisor of a server of this process, the server and its stubs."""
+    assert server._supervisor is not None
+    supervisor = psutil.Process(server._supervisor.pid)
+    return [supervisor, *supervisor.children(recursive=True)]
+
+
 def assert_gone(processes: list[psutil.Process], shared: str) -> None:
     """All processes have ended, and neither folder nor shared memory is left."""
     assert len(processes) >= 3, "the supervisor, the server and a stub"
@@ -82,13 +89,14 @@ def test_start_and_stop_in_a_loop(triton_wheel, small) -> None:
             with pytest.raises(InternalError, match="started already"):
                 await server.start()
             assert server.running
-            processes, log = family(os.getpid()), server.log_path
-            folder = Path(processes[0].cmdline()[6])
+            processes, log = family_of(server), server.log_path
+            folder, shared = Path(processes[0].cmdline()[6]), processes[0].cmdline()[7]
             assert folder.is_dir()  # noqa: ASYNC240
+            assert list(Path("/dev/shm").glob(f"{shared}*"))  # noqa: ASYNC240
         finally:
             await server.stop()
             await server.stop()
-        assert_gone(processes, f"evproc_{os.getpid()}_")
+        assert_gone(processes, shared)
         assert not server.running
         assert log is not None
         assert not log.exists()
@@ -102,10 +110,8 @@ def test_start_and_stop_in_a_loop(triton_wheel, small) -> None:
 def test_it_listens_on_loopback_only(triton) -> None:
     """The server has one port, and that on 127.0.0.1."""
     port = int(triton.url.rsplit(":", 1)[1])
-    servers = [process for process in family(os.getpid()) if process.name() == "tritonserver"]
-    listening = [
-        c.laddr for process in servers for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN
-    ]
+    connections = [found for process in family_of(triton) for found in process.net_connections("tcp")]
+    listening = [found.laddr for found in connections if found.status == psutil.CONN_LISTEN]
     assert port in {address.port for address in listening}
     assert {address.ip.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
 
@@ -229,11 +235,7 @@ def test_a_server_that_dies_says_why(triton_wheel, small) -> None:
     """If the server is killed while it runs, `running` turns False, and `why_ended` quotes its log."""
     server = EmbeddedServer(small)
     with server:
-        (process,) = [
-            p
-            for p in family(os.getpid())
-            if p.name() == "tritonserver" and f"port={server.url[17:]}" in str(p.cmdline())
-        ]
+        (process,) = [process for process in family_of(server) if process.name() == "tritonserver"]
         process.kill()
         with pytest.raises(ServerUnavailable, match=r"ended with code 137; its log .* ends with:"):
             server.wait()
@@ -248,7 +250,7 @@ JOB = """
 import asyncio, os, sys
 from evproc.sonic_client.embedded import EmbeddedServer
 from tests.sonic_client.test_embedded import infer_once
-with EmbeddedServer(sys.argv[1]) as server:
+with EmbeddedServer(sys.argv[1], log=sys.argv[2]) as server:
     print(server.url, flush=True)
     try:
         {what}
@@ -260,7 +262,8 @@ with EmbeddedServer(sys.argv[1]) as server:
 def start_job(small: Path, what: str) -> subprocess.Popen:
     """A job of its own process group, as a shell would start it, with the server up."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, "-c", JOB.format(what=what), str(small)]
+    log = small.with_suffix(".log")
+    command = [sys.executable, "-c", JOB.format(what=what), str(small), str(log)]
     job = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, process_group=0
     )
