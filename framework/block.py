@@ -20,11 +20,17 @@ class Piece:
     """External work of some events of a block, between `acquire` and `produce`."""
 
     index: Sequence[int] | None
-    """The events; None: the whole block, as columns."""
+    """The events; None: all of the block."""
     answer: asyncio.Future[Sequence[Any]]
     nbytes: int
     since: float
     """When it was handed out."""
+    columns: bool = False
+    """Whether it is one work of a columnar module, for all these events."""
+
+    def event(self, place: object) -> int | None:
+        """The number of the event at a place of the work; None if there is none."""
+        return self.index[place] if isinstance(place, int) and self.index is not None and not self.columns else None
 
 
 @dataclass(slots=True)
@@ -61,10 +67,8 @@ class Block:
     """Module -> external work handed out and not yet produced."""
     harvest: dict[str, Harvest] = field(default_factory=dict)
     """Module -> what `produce` returned for pieces whose step has not ended."""
-    whole: dict[str, Sequence[int] | None] = field(default_factory=dict)
-    """Columnar module -> the events of its piece; None: all."""
-    whole_done: dict[str, bool] = field(default_factory=dict)
-    """Columnar module -> whether its piece has been produced, its step not yet ended."""
+    whole_done: set[str] = field(default_factory=set)
+    """Columnar modules with a piece that has been produced."""
     collecting: tuple[str, Piece, Sweep] | None = None
     """The piece that `produce` is in the middle of."""
     thread: asyncio.Future[Any] | None = None

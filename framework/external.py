@@ -11,7 +11,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
+from inspect import CORO_CREATED, getcoroutinestate
 from time import perf_counter
+from types import CoroutineType
 from typing import Any
 
 from .binding import Binding
@@ -103,8 +106,7 @@ class ExternalSteps:
             raise binding.failure(block, None, error) from error
         binding.tally.cpu_s += perf_counter() - begin
         block.acquired = total
-        block.whole[binding.label] = block.todo
-        self._launch(block, binding, [work], None)
+        self._launch(block, binding, [work], block.todo)
 
     def _launch(self, block: Block, binding: Binding, work: list[Any], index: Sequence[int] | None) -> None:
         module = binding.module
@@ -113,15 +115,17 @@ class ExternalSteps:
             answer, nbytes = module.launch(work)
         except Exception as error:
             place = getattr(error, "place", None)
-            number = index[place] if index is not None and isinstance(place, int) else None
+            number = index[place] if index is not None and isinstance(place, int) and not binding.columnar else None
             raise binding.failure(block, number, error) from error
+        if isinstance(work[0], CoroutineType):
+            answer.add_done_callback(partial(_close_if_cancelled, work))
         events = len(work)
         budget = self._state.in_flight
         nbytes = nbytes or events * max(1, budget.limit // module.MAX_EVENTS)
         budget.take(nbytes)
         most = min(PIECE_BYTES, max(1, budget.limit // 4))
         binding.piece_events = max(1, min(8 * binding.piece_events, most * events // nbytes))
-        block.pieces[binding.label].append(Piece(index, answer, nbytes, perf_counter()))
+        block.pieces[binding.label].append(Piece(index, answer, nbytes, perf_counter(), binding.columnar))
         answer.add_done_callback(lambda _: self._answered(block))
 
     def collect(self, block: Block, binding: Binding, until: float) -> Outcome:
@@ -135,7 +139,7 @@ class ExternalSteps:
                 return Outcome.MORE
         harvest = block.harvest.pop(label, None)
         if harvest is None:
-            if not binding.columnar or not block.whole_done.pop(label, False):
+            if label not in block.whole_done:
                 binding.put_nothing(block)
             return Outcome.ENDED
         index: Sequence[int] | None = harvest.index
@@ -151,7 +155,7 @@ class ExternalSteps:
     def _free_some(self, block: Block, until: float) -> bool:
         """Produce answers of this block, of whichever step, for the sake of their memory."""
         for label, binding in self._collecting.items():
-            if block.pieces.get(label) and self._produce_some(block, binding, until):
+            if (block.collecting or block.pieces.get(label)) and self._produce_some(block, binding, until):
                 return True
         return False
 
@@ -166,7 +170,7 @@ class ExternalSteps:
             pieces.remove(piece)
             results = self._results(block, binding, piece)
             binding.tally.external_wait_s += perf_counter() - piece.since
-            if piece.index is None:
+            if piece.columns:
                 self._produce_block(block, binding, piece, results)
                 return True
             events = block.selected(piece.index)
@@ -191,7 +195,7 @@ class ExternalSteps:
         return True
 
     def _produce_block(self, block: Block, binding: Binding, piece: Piece, results: Sequence[Any]) -> None:
-        index = block.whole.pop(binding.label)
+        index = piece.index
         view = block.store.view = binding.view(block)
         begin = perf_counter()
         try:
@@ -201,24 +205,33 @@ class ExternalSteps:
         binding.tally.cpu_s += perf_counter() - begin
         view.clear()
         binding.put_columns(block, result, index)
-        block.whole_done[binding.label] = True
+        block.whole_done.add(binding.label)
         self._state.freed(piece.nbytes)
 
     def _results(self, block: Block, binding: Binding, piece: Piece) -> Sequence[Any]:
         """What came of the work of a piece; raises the first error in it, with its event."""
+        if piece.answer.cancelled():
+            raise binding.failure(block, None, RuntimeError("its external work was cancelled"))
         try:
             results = piece.answer.result()
-        except asyncio.CancelledError:
-            raise
         except Exception as error:
-            place = getattr(error, "place", None)
-            number = piece.index[place] if piece.index is not None and isinstance(place, int) else None
-            raise binding.failure(block, number, error) from error
-        expected = 1 if piece.index is None else len(piece.index)
+            raise binding.failure(block, piece.event(getattr(error, "place", None)), error) from error
+        expected = 1 if piece.columns or piece.index is None else len(piece.index)
+        if not hasattr(results, "__len__"):
+            got = f"{type(results).__name__}, not one result for each of {expected} events"
+            raise binding.failure(block, None, TypeError(f"`external` returned {got}"))
         if len(results) != expected:
             wrong = ValueError(f"`external` returned {len(results)} results for {expected} events")
             raise binding.failure(block, None, wrong)
         if any(issubclass(kind, BaseException) for kind in set(map(type, results))):
             place, cause = next((i, item) for i, item in enumerate(results) if isinstance(item, BaseException))
-            raise binding.failure(block, None if piece.index is None else piece.index[place], cause) from cause
+            raise binding.failure(block, piece.event(place), cause) from cause
         return results
+
+
+def _close_if_cancelled(work: Sequence[Any], answer: asyncio.Future[Any]) -> None:
+    """Close coroutines that were cancelled before they began, so that Python does not warn of them."""
+    if answer.cancelled():
+        for item in work:
+            if isinstance(item, CoroutineType) and getcoroutinestate(item) == CORO_CREATED:
+                item.close()

@@ -24,6 +24,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from inspect import isawaitable, iscoroutine
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from .columns import Column
@@ -211,6 +212,12 @@ class ExternalWork(Module):
         A module that can do the work of many events in one go overrides this. To fail some events only, return exceptions in
         the place of their results.
         """
+        for place, item in enumerate(work):
+            if not isawaitable(item):
+                wrong = TypeError(f"`acquire` returned {type(item).__name__}, which is no awaitable")
+                wrong.place = place  # type: ignore[attr-defined]  # read by the engine, for the event's name
+                _close(work)
+                raise wrong
         return await asyncio.gather(*work, return_exceptions=True)
 
     def launch(self, work: list[Any]) -> tuple[asyncio.Future[Sequence[Any]], int]:
@@ -246,6 +253,13 @@ class ExternalFilter(ExternalWork):
     def filter_columns(self, columns: Columns, result: Any) -> Any:
         """Which events of the block go on: (events,) bool."""
         raise NotImplementedError
+
+
+def _close(work: Sequence[Any]) -> None:
+    """Close coroutines that will not be run, so that Python does not warn of them."""
+    for item in work:
+        if iscoroutine(item):
+            item.close()
 
 
 def products_of(module: Module) -> dict[str, str]:
