@@ -76,7 +76,9 @@ class Document:
 
 
 def parse_value(text: str) -> Any:
-    """The value of a `key=value` on the command line. Raises ValueError."""
+    """The value of a `key=value` on the command line; nothing is the empty text. Raises ValueError."""
+    if not text.strip():
+        return ""
     try:
         return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:

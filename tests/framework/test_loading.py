@@ -252,6 +252,7 @@ def test_a_configuration_takes_no_arguments(tmp_path: Path) -> None:
         ("2026-01-01", "2026-01-01"),
         ("true", True),
         ("null", None),
+        ("", ""),
         (".inf", float("inf")),
         ("[a, b]", ["a", "b"]),
         ("{a: 1}", {"a": 1}),
