@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import shutil
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -30,6 +28,7 @@ from .casting import Lossy
 from .column_types import normal_type
 from .event_buffer import EventBuffer
 from .keeping import select_products
+from .new_files import directory_problem, part_path
 from .output_schema import IDENTITY, Schema, branch_name, fix_schema, is_single
 from .writers import Compression, Settings, Writer, count_entries, open_writer, why_unwritable
 
@@ -119,14 +118,12 @@ class NtupleOutput(OutputModule):
 
     def _problem(self) -> str:
         path = self.path
-        directory = path.parent
         if not self.format:
             known = ", ".join(_SUFFIXES)
             return f"'{path.name}' does not say its format: give it one of the suffixes {known}, or set format"
-        if not directory.is_dir():
-            return f"there is no directory '{directory}' for '{path.name}'"
-        if path.is_dir():
-            return f"'{path}' is a directory"
+        problem = directory_problem(path)
+        if problem:
+            return problem
         if path.exists() and not self.config.overwrite:
             return f"'{path}' exists; set overwrite to replace it"
         if any("://" not in name and _same_file(path, Path(name)) for name in self._inputs):
@@ -138,11 +135,6 @@ class NtupleOutput(OutputModule):
                 return "Parquet needs pyarrow; install evproc[parquet]"
             if self.config.compression == "lzma":
                 return "Parquet has no lzma compression; use zstd"
-        try:
-            with tempfile.TemporaryFile(dir=directory):
-                pass
-        except OSError as error:
-            return f"nothing can be written to the directory '{directory}': {error.strerror}"
         return ""
 
     def begin_job(self, job: Job) -> None:
@@ -210,7 +202,7 @@ class NtupleOutput(OutputModule):
 
     def _begin_file(self, batch: dict[str, Column] | None) -> None:
         """Fix the schema, by the declared types and by the first batch where there is one, and begin the file."""
-        part = self.path.with_name(f".{self.path.name}.part-{os.getpid()}").absolute()
+        part = part_path(self.path)
         if part in self._open_parts:
             raise OutputError(f"{self._place()}: another module of this process writes the same file")
         try:
