@@ -35,12 +35,14 @@ def size(nbytes: float) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """`43 %`, `0.12 %`, `99.97 %`: 0 and 100 are said only of none and all. Empty if there is no whole."""
+    """`43 %`, `0.6 %`, `<0.1 %`, `99.97 %`: 0 and 100 are said only of none and all. Empty if there is no whole."""
     if whole <= 0:
         return ""
     share = 100 * part / whole
+    if 0 < share < 0.1:
+        return "<0.1 %"
     if 0 < share < 1:
-        return f"{share:.2g} %"
+        return f"{share:.1g} %"
     if 99 < share < 100:
         return f"{min(share, 99.99):.2f} %"
     return f"{share:.0f} %"

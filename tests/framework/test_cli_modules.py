@@ -147,6 +147,7 @@ def test_types_are_said_in_words(annotation: Any, expected: str) -> None:
         (percent(1, 3), "33 %"),
         (percent(0, 3), "0 %"),
         (percent(1, 1000), "0.1 %"),
+        (percent(1, 100_000), "<0.1 %"),
         (percent(299_999, 300_000), "99.99 %"),
         (percent(1, 0), ""),
         (rate(24_123.4), "24,123 events/s"),
