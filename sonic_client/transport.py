@@ -22,6 +22,7 @@ a call cancels the call. A transport belongs to the event loop that uses it firs
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from importlib import import_module
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .tensors import Array, ModelMetadata, ModelStatistics
+
+# gRPC reads this when it is imported, which is after this module. Its support for forking after use is off, unless the
+# user chose otherwise: a forked child cannot use our channels anyway, and it would print a warning at each fork.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 _TRANSPORTS = {
     "grpc": ("grpc_transport", "GrpcTransport"),
