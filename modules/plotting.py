@@ -57,7 +57,7 @@ def _draw_panel(axes: Any, panel: Panel, mplhep: Any) -> None:
     axes.set_xlabel(panel.axis_label, loc="right")
     axes.set_ylabel(f"{panel.counted[0].upper()}{panel.counted[1:]} / {per_bin}", loc="top")
     top = float((values + np.sqrt(variances)).max(initial=0.0))
-    if panel.log:
+    if panel.log and (values > 0).any():
         axes.set_yscale("log")
         axes.set_ylim(0.5, max(top, 1.0) * 20)
     else:
