@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -99,10 +100,13 @@ class Jagged:
             return self
         return Jagged(self.offsets - first, self.content[first:last])
 
-    def per_event(self) -> list[Any]:
-        """One slice of the content per event: (rows of the event, ...)."""
-        content, bounds = self.content, self.offsets.tolist()
-        return [content[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    def per_event(self, slices: Sequence[Any] | None = None) -> list[Any]:
+        """One slice of the content per event: (rows of the event, ...). `slices`, if known, are those of the offsets."""
+        content = self.content
+        if slices is None:
+            bounds = self.offsets.tolist()
+            return [content[a:b] for a, b in pairwise(bounds)]
+        return [content[rows] for rows in slices]
 
     def array(self) -> ak.Array:
         """The column as awkward array: events * var * ..."""
@@ -287,6 +291,38 @@ def _column_through_awkward(values: Sequence[Any]) -> Column:
         return column_from_array(ak.from_iter(values))
     except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: an integer beyond 64 bits
         raise TypeError(f"values of the types {_type_names(values)} make no column ({error})") from error
+
+
+def share_offsets(columns: dict[str, Column]) -> None:
+    """Let jagged columns of equal offsets have the same array of them, so that what follows from it is made once."""
+    kept: list[Array] = []
+    for key, column in columns.items():
+        if not isinstance(column, Jagged):
+            continue
+        offsets = column.offsets
+        for other in kept:
+            if other is offsets or (
+                len(other) == len(offsets) and other[-1] == offsets[-1] and np.array_equal(other, offsets)
+            ):
+                columns[key] = Jagged(other, column.content)
+                break
+        else:
+            kept.append(offsets)
+
+
+def cut(columns: dict[str, Column], start: int, stop: int) -> dict[str, Column]:
+    """The events from `start` to `stop` of several columns, without copying; those that share offsets go on to do so."""
+    offsets: dict[int, Array] = {}
+    parts: dict[str, Column] = {}
+    for key, column in columns.items():
+        if isinstance(column, Jagged):
+            mine = offsets.get(id(column.offsets))
+            if mine is None:
+                mine = offsets[id(column.offsets)] = column.offsets[start : stop + 1]
+            parts[key] = Jagged(mine, column.content)
+        else:
+            parts[key] = column.slice(start, stop)
+    return parts
 
 
 def concatenate(columns: Sequence[Column]) -> Column:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from time import perf_counter
-from typing import Any
 
 from .binding import Binding
 from .block import Block
@@ -243,15 +242,11 @@ class Engine:
 
     async def _abandon(self) -> None:
         """Leave nothing running: cancel external work, wait for threads."""
-        pending: list[asyncio.Future[Any]] = []
-        for block in self._blocks.values():
-            pending.extend(piece.answer for pieces in block.pieces.values() for piece in pieces)
-            if block.thread is not None:
-                pending.append(block.thread)
-        for future in pending:
+        work = [piece.answer for block in self._blocks.values() for pieces in block.pieces.values() for piece in pieces]
+        for future in work:
             future.cancel()
-        if pending:
-            await asyncio.gather(*pending, return_exceptions=True)
+        threads = [block.thread for block in self._blocks.values() if block.thread is not None]
+        await asyncio.gather(*work, *threads, return_exceptions=True)
         self._blocks.clear()
         if self._reader:
             await self._reader.close()
@@ -285,7 +280,7 @@ def block_size(schedule: Schedule, bindings: list[Binding], wanted: int | str) -
     they can get; per-event modules do not mind.
     """
     external = any(isinstance(step.module, ExternalWork) for step in schedule.steps)
-    columnar = any(binding.columnar for binding in bindings if binding.phase is not Phase.TAIL)
+    columnar = any(binding.columnar for binding in bindings if binding.kind != "output")
     events = (5000 if columnar else 2000) if external else (1 << 40 if columnar else 2000)
     most_bytes = 8 << 20 if external else 64 << 20
 

@@ -33,14 +33,18 @@ class EventID(NamedTuple):
 class Event:
     """One event: `event["Jet_pt"]` is a product, `event["Jet"].pt` a field of a collection, `event.id` its identity."""
 
-    __slots__ = ("_block", "_number")
+    __slots__ = ("_block", "_number", "_values")
 
     def __init__(self, block: BlockHandle, number: int) -> None:
         self._block = block
+        self._values = block.values
         self._number = number
 
     def __getitem__(self, key: str) -> Any:
-        return self._block.view[key][self._number]
+        try:
+            return self._values[key][self._number]
+        except KeyError:
+            return self._block.fetch(key)[self._number]
 
     @property
     def id(self) -> EventID:
@@ -54,11 +58,24 @@ class Event:
 class BlockHandle:
     """What the events of a block hold in common: its products, and what the present module may read of them."""
 
-    __slots__ = ("store", "view")
+    __slots__ = ("store", "values", "view")
 
     def __init__(self) -> None:
         self.store: Store
         self.view: View
+        #: what of the view has been read so far; a bare dict, because looking up is what events do all the time
+        self.values: dict[str, Any] = {}
+
+    def show(self, store: Store, view: View) -> None:
+        """Let the events show a view of a store."""
+        self.store, self.view = store, view
+        self.values.clear()
+        self.values.update(view)
+
+    def fetch(self, key: str) -> Any:
+        """The per-event values of a product that is read for the first time. Raises ProductNotFound."""
+        values = self.values[key] = self.view[key]
+        return values
 
 
 class EventPool:
@@ -87,7 +104,7 @@ class EventPool:
 
     def give(self, handle: BlockHandle, events: list[Event]) -> None:
         """A block has ended. Events of it that somebody still holds can be read no more."""
-        handle.store, handle.view = self._ended, self._ended.view
+        handle.show(self._ended, self._ended.view)
         if len(self._spare) < self.KEPT and max(map(getrefcount, events)) <= self._alone:
             self._spare.append((handle, events))
 
@@ -179,6 +196,7 @@ class Store:
         "_gaps",
         "_handle",
         "_pool",
+        "_shared",
         "_view",
         "columns",
         "first",
@@ -201,6 +219,8 @@ class Store:
         self.lists: dict[str, Any] = {}
         #: key -> the numbers of the events that a columnar module has made it for, where these are not all
         self._gaps: dict[str, Array] = {}
+        #: id of an array of offsets -> that array, and the slices that it stands for
+        self._shared: dict[int, tuple[Array, list[slice]]] = {}
         self._view = View(self, {}, "")
         self._pool = pool or EventPool()
         self._handle: BlockHandle | None = None
@@ -217,14 +237,14 @@ class Store:
     def view(self, view: View) -> None:
         self._view = view
         if self._handle is not None:
-            self._handle.view = view
+            self._handle.show(self, view)
 
     @property
     def events(self) -> list[Event]:
         """The events of the block; made when first needed."""
         if self._events is None:
             self._handle, self._all = self._pool.take(self.size)
-            self._handle.store, self._handle.view = self, self._view
+            self._handle.show(self, self._view)
             self._events = self._all if len(self._all) == self.size else self._all[: self.size]
         return self._events
 
@@ -236,12 +256,23 @@ class Store:
         """The per-event values of a product, made from its column when first needed."""
         values = self.lists.get(key)
         if values is None:
-            values = self.columns[key].per_event()
+            column = self.columns[key]
+            values = (
+                column.per_event(self._slices(column.offsets)) if isinstance(column, Jagged) else column.per_event()
+            )
             index = self._gaps.get(key)
             if index is not None:
                 values = Partial(key, values, index.tolist(), self.size)
             self.lists[key] = values
         return values
+
+    def _slices(self, offsets: Array) -> list[slice]:
+        """One slice per event; made once for all columns that share their offsets."""
+        known = self._shared.get(id(offsets))
+        if known is None:
+            bounds = offsets.tolist()
+            known = self._shared[id(offsets)] = (offsets, list(map(slice, bounds[:-1], bounds[1:])))
+        return known[1]
 
     def put_values(self, key: str, values: list[Any], index: Sequence[int] | None) -> None:
         """Keep what per-event calls returned for the events of `index` (None: all)."""
@@ -301,6 +332,7 @@ class Store:
         self.columns.clear()
         self.lists.clear()
         self._gaps.clear()
+        self._shared.clear()
         self._events = None
         if self._handle is not None:
             self._pool.give(self._handle, self._all)

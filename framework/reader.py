@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Any
 
+from .columns import cut, share_offsets
 from .errors import EvprocError, InputError
 from .event import EventPool, Store
 from .module import Chunk, Source
@@ -100,6 +101,7 @@ class Reader:
             self._chunks = iter(self._source.chunks(self._keys))
         for chunk in self._chunks:
             if len(chunk):
+                share_offsets(chunk.columns)
                 return chunk
         return None
 
@@ -142,7 +144,7 @@ class Reader:
         if size == len(chunk):
             store.columns.update(chunk.columns)
         else:
-            store.columns.update({key: column.slice(first, stop) for key, column in chunk.columns.items()})
+            store.columns.update(cut(chunk.columns, first, stop))
         self._events += size
         opened.at = stop
         opened.blocks += 1
