@@ -9,7 +9,7 @@ import numpy as np
 
 from .block import Block
 from .columns import column_from_array
-from .errors import EvprocError, InternalError, ModuleError, ProductNotFound
+from .errors import EvprocError, InternalError, in_context
 from .event import View
 from .flow import KINDS, Flow, kind_of
 from .module import ExternalWork, products_of, uses_columns
@@ -89,13 +89,14 @@ class Binding:
             self.tally.passed = (self.tally.passed or 0) + passed
         elif self.products:
             several = self.products != [self.label]
-            if several and (not isinstance(result, dict) or len(result) != len(self.products)):
-                wanted = [key.partition(":")[2] for key in self.products]
-                raise self.failure(block, None, TypeError(f"it should return a dict of {wanted}"))
+            wanted = [key.partition(":")[2] for key in self.products]
+            if several and (not isinstance(result, dict) or sorted(result) != sorted(wanted)):
+                got = sorted(result) if isinstance(result, dict) else type(result).__name__
+                raise self.failure(block, None, TypeError(f"it should return a dict of {wanted}, not {got}"))
             for key in self.products:
                 try:
                     column = column_from_array(result[key.partition(":")[2]] if several else result)
-                except (TypeError, KeyError) as error:
+                except TypeError as error:
                     raise self.failure(block, None, error) from error
                 if len(column) != events:
                     wrong = f"product '{key}' has {len(column)} entries for {events} events"
@@ -120,15 +121,6 @@ class Binding:
         first, last = store.event_id(0), store.event_id(store.size - 1)
         event = f"{store.event_id(number)}" if number is not None else f"{store.size} events from {first} to {last}"
         path = f" on path '{', '.join(self.paths)}'" if self.paths else ""
-        what = str(error) if isinstance(error, EvprocError) else f"{type(error).__name__}: {error}"
         file = f" ({store.where})" if store.where else ""
-        message = f"module '{self.label}' ({type(self.module).__name__}){path} failed at {event}{file}: {what}"
-        if isinstance(error, EvprocError) and not isinstance(error, ModuleError):
-            wrapped = type(error).__new__(type(error))
-            Exception.__init__(wrapped, message)
-            wrapped.__cause__ = error
-            return wrapped
-        kind = ProductNotFound if isinstance(error, ProductNotFound) else ModuleError
-        wrapped_error = kind(message)
-        wrapped_error.__cause__ = error
-        return wrapped_error
+        where = f"module '{self.label}' ({type(self.module).__name__}){path} failed at {event}{file}"
+        return in_context(error, where)

@@ -119,6 +119,18 @@ class InternalError(EvprocError):
     exit_code = 70
 
 
+def in_context(error: BaseException, where: str) -> EvprocError:
+    """The error with words before it that say where it happened: of its own class if it is one of ours, else a ModuleError."""
+    if not isinstance(error, EvprocError):
+        wrapped: EvprocError = ModuleError(f"{where}: {type(error).__name__}: {error}")
+    else:
+        wrapped = type(error).__new__(type(error))
+        wrapped.__dict__.update(error.__dict__)
+        Exception.__init__(wrapped, f"{where}: {error}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
 def nearest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
     """The known names that look most like `name`, best first."""
     choices = sorted(set(known))

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .config import Configured
+from .config import ANY_FIELD
 from .errors import ConfigurationError, EvprocError, Fault, did_you_mean
 from .module import (
     Analyzer,
@@ -145,10 +147,19 @@ def _resolve_inputs(label: str, module: Module, process: Process, flow: Flow) ->
             flow.edges.append((flow.makers[key], label, key))
 
 
-def _failed(module: Module, method: str, error: Exception) -> Fault:
-    """The fault of a module whose own code is wrong."""
-    kind = type(module).__name__
-    return Fault(f"{method}() of {kind} failed: {type(error).__name__}: {error}", module.label, where=module.where)
+def _failed(part: Configured, method: str, error: Exception) -> Fault:
+    """The fault of a module or service whose own code is wrong."""
+    kind = type(part).__name__
+    return Fault(f"{method}() of {kind} failed: {type(error).__name__}: {error}", part.label, where=part.where)
+
+
+def failed_check(part: Configured, error: Exception) -> Fault:
+    """The fault of a module or service whose `check` raised instead of returning faults."""
+    return (
+        Fault(str(error), part.label, where=part.where)
+        if isinstance(error, EvprocError)
+        else _failed(part, "check", error)
+    )
 
 
 def _resolve_one(
@@ -161,6 +172,8 @@ def _resolve_one(
         return []
     if name in offered.collections:
         known = offered.collections[name]
+        if fields == ANY_FIELD:
+            fields = known[:1]
         unknown = [part for part in fields if part not in known]
         chosen = [part for part in fields or known if part in known]
         reads[name] = tuple(chosen)

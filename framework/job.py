@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -14,16 +12,18 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from .binding import Binding
+from .config import Configured
 from .engine import Engine, Waiting, block_size
-from .errors import ConfigurationError, Fault
-from .flow import Flow, kind_of, resolve
+from .errors import ConfigurationError, Fault, in_context
+from .flow import Flow, failed_check, kind_of, resolve
+from .interrupts import Interrupts, interruptible, run_anywhere
 from .limits import limit_line
 from .module import ExternalWork, Module, OutputModule
 from .process import Process
 from .reader import Reader
 from .report import ModuleReport, PathReport, Progress, Report
 from .schedule import Schedule, compile_schedule
-from .service import Job
+from .service import Job, Service
 from .state import Budget, RunState
 
 MEGABYTE = 1_000_000
@@ -44,36 +44,22 @@ def run(process: Process, progress: ProgressCallback | None = None) -> Report:
     Ctrl-C ends the job cleanly: the events in flight are finished, the outputs are complete for the events done, and
     `report.interrupted` is true. A second Ctrl-C breaks it off.
     """
-    if asyncio._get_running_loop() is None:
-        return asyncio.run(_run(process, progress))
-    box: list[Report | BaseException] = []
-
-    def target() -> None:
-        try:
-            box.append(asyncio.run(_run(process, progress)))
-        except BaseException as error:
-            box.append(error)
-
-    thread = threading.Thread(target=target, name="evproc-job")
-    thread.start()
-    thread.join()
-    if isinstance(box[0], BaseException):
-        raise box[0]
-    return box[0]
+    return run_anywhere(lambda interrupts: _run(process, progress, interrupts))
 
 
 def check(process: Process) -> tuple[list[Fault], list[str]]:
     """All faults of a process, and warnings. Opens the source's files and the services; runs nothing."""
 
-    async def look() -> tuple[list[Fault], list[str]]:
+    async def look(_: Interrupts) -> tuple[list[Fault], list[str]]:
+        failed: list[Exception] = []
         try:
             plan, faults = await _prepare(process)
-            noted = [text for service in process.services.values() for text in service.warnings]
-            return faults, [*plan.schedule.warnings, *noted]
         finally:
-            await _end_services(process)
+            failed.extend(await _end_services(process))
+        noted = [text for service in process.services.values() for text in service.warnings]
+        return faults, [*plan.schedule.warnings, *noted, *map(str, failed)]
 
-    return asyncio.run(look())
+    return run_anywhere(look)
 
 
 async def _prepare(process: Process) -> tuple[Plan, list[Fault]]:
@@ -87,12 +73,20 @@ async def _prepare(process: Process) -> tuple[Plan, list[Fault]]:
         faults.extend(error.faults)
     for module in process.modules.values():
         if not module.faults():
-            faults.extend(_labelled(fault, module.label, module.where) for fault in module.check())
+            try:
+                found = module.check()
+            except Exception as error:
+                found = [failed_check(module, error)]
+            faults.extend(_labelled(fault, module.label, module.where) for fault in found)
     for service in process.services.values():
         if not service.faults():
             sound = {label: module for label, module in process.modules.items() if not module.faults()}
             running = {label: module for label, module in sound.items() if faults or label in schedule.labels}
-            faults.extend(_labelled(fault, service.label, service.where) for fault in await service.check(running))
+            try:
+                found = await service.check(running)
+            except Exception as error:
+                found = [failed_check(service, error)]
+            faults.extend(_labelled(fault, service.label, service.where) for fault in found)
     return Plan(flow, schedule), list(dict.fromkeys(faults))
 
 
@@ -100,13 +94,27 @@ def _labelled(fault: Fault, label: str, where: str) -> Fault:
     return Fault(fault.message, fault.label or label, fault.key, fault.where or where)
 
 
-async def _end_services(process: Process) -> None:
+async def _end_services(process: Process) -> list[Exception]:
+    """End all services; one that fails does not keep the others from ending."""
+    failures: list[Exception] = []
     for service in process.services.values():
         if not service.faults():
-            await service.end_job()
+            try:
+                await service.end_job()
+            except Exception as error:
+                failures.append(_failure(service, "end_job", error))
+    return failures
 
 
-async def _run(process: Process, progress: ProgressCallback | None) -> Report:
+def _failure(part: Configured, method: str, error: Exception) -> Exception:
+    """The error of a module or service outside the events, with its label; chained."""
+    if isinstance(error, ConfigurationError):
+        return error
+    kind = "service" if isinstance(part, Service) else "module"
+    return in_context(error, f"{kind} '{part.label}' ({type(part).__name__}) failed in {method}")
+
+
+async def _run(process: Process, progress: ProgressCallback | None, interrupts: Interrupts) -> Report:
     report = Report(process.name)
     try:
         plan, faults = await _prepare(process)
@@ -116,9 +124,13 @@ async def _run(process: Process, progress: ProgressCallback | None) -> Report:
         options = process.options
         with ThreadPoolExecutor(options.threads, thread_name_prefix="evproc") as pool:
             job = Job(process.name, process.services, pool, int(options.in_flight * MEGABYTE))
-            await _run_job(process, plan, job, report, progress)
-    finally:
+            await _run_job(process, plan, job, report, progress, interrupts)
+    except BaseException:
         await _end_services(process)
+        raise
+    failures = await _end_services(process)
+    if failures:
+        raise failures[0]
     for label, service in process.services.items():
         report.services[label] = service.report()
         report.warnings.extend(service.warnings)
@@ -127,21 +139,34 @@ async def _run(process: Process, progress: ProgressCallback | None) -> Report:
     return report
 
 
-async def _run_job(process: Process, plan: Plan, job: Job, report: Report, progress: ProgressCallback | None) -> None:
+async def _run_job(
+    process: Process,
+    plan: Plan,
+    job: Job,
+    report: Report,
+    progress: ProgressCallback | None,
+    interrupts: Interrupts,
+) -> None:
     """Begin the parts, run, end them, and give the outputs their names; or leave nothing of them."""
     options, schedule = process.options, plan.schedule
     source = process.source_module
     assert source is not None
     running: list[Module] = [source, *dict.fromkeys(step.module for step in schedule.steps)]
     for service in process.services.values():
-        await service.begin_job(job)
+        try:
+            await service.begin_job(job)
+        except Exception as error:
+            raise _failure(service, "begin_job", error) from error
     begun: list[Module] = []
     try:
         for module in running:
             begun.append(module)
             if isinstance(module, ExternalWork):
                 module._pool = job.pool
-            module.begin_job(job)
+            try:
+                module.begin_job(job)
+            except Exception as error:
+                raise _failure(module, "begin_job", error) from error
         report.modules = [ModuleReport(module.label, type(module).__name__, kind_of(module)) for module in running]
         tallies = {tally.label: tally for tally in report.modules}
         bindings = _bind(process, plan, tallies)
@@ -157,12 +182,20 @@ async def _run_job(process: Process, plan: Plan, job: Job, report: Report, progr
         )
         begin = perf_counter()
         total = plan.flow.offered.events
-        with _interruptible(engine, report), _ticking(engine, progress, options.progress, total), _calm_collector():
+
+        def stop() -> bool:
+            before, report.interrupted = report.interrupted, True
+            engine.stop()
+            return before
+
+        with interruptible(interrupts, stop), _ticking(engine, progress, options.progress, total), _calm_collector():
             await engine.run(reader)
         report.wall_s = perf_counter() - begin
         _fill(report, engine, tallies[source.label])
         tallies[source.label].cpu_s = reader.seconds
     except BaseException:
+        # what external work has left in threads may still use the modules
+        await asyncio.to_thread(job.pool.shutdown, wait=True, cancel_futures=True)
         _end(begun, failed=True)
         raise
     _end(begun, failed=False)
@@ -188,12 +221,12 @@ def _bind(process: Process, plan: Plan, tallies: dict[str, ModuleReport]) -> lis
 
 def _end(modules: list[Module], *, failed: bool) -> None:
     """End all modules, then commit or discard; one that fails does not keep the others from ending."""
-    failures: list[BaseException] = []
+    failures: list[Exception] = []
     for module in modules:
         try:
             module.end_job()
         except Exception as error:
-            failures.append(error)
+            failures.append(_failure(module, "end_job", error))
     for module in modules:
         try:
             if failed or failures:
@@ -201,7 +234,7 @@ def _end(modules: list[Module], *, failed: bool) -> None:
             else:
                 module.commit()
         except Exception as error:
-            failures.append(error)
+            failures.append(_failure(module, "commit", error))
             with suppress(Exception):
                 module.discard()
     if failures and not failed:
@@ -217,32 +250,6 @@ def _fill(report: Report, engine: Engine, source: ModuleReport) -> None:
     report.busy_s = report.wall_s - report.waiting_external_s - report.waiting_input_s
     report.paths = [PathReport(label, engine.events_done, passed) for label, passed in engine.path_passed.items()]
     source.calls = engine.events_done
-
-
-@contextmanager
-def _interruptible(engine: Engine, report: Report) -> Iterator[None]:
-    """The first Ctrl-C (or SIGTERM) ends the job cleanly, the second breaks it off."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-
-    def interrupt() -> None:
-        if report.interrupted and task:
-            task.cancel()
-        report.interrupted = True
-        engine.stop()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    for number in signals:
-        loop.add_signal_handler(number, interrupt)
-    try:
-        yield
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
 
 
 @contextmanager

@@ -1,0 +1,99 @@
+"""Running a job from anywhere, and Ctrl-C while it runs.
+
+The first Ctrl-C (or SIGTERM) ends the job cleanly, the second breaks it off. Signals reach the main thread only. Where that has an
+event loop running already, as in a notebook, the job runs in a thread of its own, and the main thread, which waits for it, hands
+the interrupts over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Interrupts:
+    """What an interrupt does: nothing but be remembered until the job can be stopped, then `stop` it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: Callable[[], None] | None = None
+        self._missed = 0
+
+    def arm(self, stop: Callable[[], None]) -> None:
+        """From now on, call `stop` in the running loop for each interrupt."""
+        with self._lock:
+            self._loop, self._stop = asyncio.get_running_loop(), stop
+            for _ in range(self._missed):
+                self._loop.call_soon(stop)
+
+    def disarm(self) -> None:
+        """The job is past the point where it could be stopped."""
+        with self._lock:
+            self._loop = self._stop = None
+
+    def interrupt(self) -> None:
+        """Another thread got an interrupt."""
+        with self._lock:
+            if self._loop and self._stop:
+                self._loop.call_soon_threadsafe(self._stop)
+            else:
+                self._missed += 1
+
+
+def run_anywhere(work: Callable[[Interrupts], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine to its end, in a thread of its own if this one has a running loop."""
+    interrupts = Interrupts()
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work(interrupts))
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            results.append(asyncio.run(work(interrupts)))
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=target, name="evproc-job")
+    thread.start()
+    while thread.is_alive():
+        try:
+            thread.join()
+        except KeyboardInterrupt:
+            interrupts.interrupt()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+@contextmanager
+def interruptible(interrupts: Interrupts, stop: Callable[[], bool]) -> Iterator[None]:
+    """Call `stop` at each interrupt; cancel the task when it says that it was called before."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def interrupt() -> None:
+        if stop() and task:
+            task.cancel()
+
+    main = threading.current_thread() is threading.main_thread()
+    signals = (signal.SIGINT, signal.SIGTERM) if main else ()
+    interrupts.arm(interrupt)
+    for number in signals:
+        loop.add_signal_handler(number, interrupt)
+    try:
+        yield
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    finally:
+        interrupts.disarm()
+        for number in signals:
+            loop.remove_signal_handler(number)
