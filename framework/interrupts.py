@@ -1,8 +1,8 @@
 """Running a job from anywhere, and Ctrl-C while it runs.
 
-The first Ctrl-C (or SIGTERM) ends the job cleanly, the second breaks it off. Signals reach the main thread only. Where that has an
-event loop running already, as in a notebook, the job runs in a thread of its own, and the main thread, which waits for it, hands
-the interrupts over.
+The first Ctrl-C (or SIGTERM) ends the job cleanly, the second breaks it off. Signals reach the main thread only. Where
+that has an event loop running already, as in a notebook, the job runs in a thread of its own, and the main thread, which
+waits for it, hands the interrupts over.
 """
 
 from __future__ import annotations
@@ -56,20 +56,24 @@ def run_anywhere(work: Callable[[Interrupts], Coroutine[Any, Any, T]]) -> T:
         return asyncio.run(work(interrupts))
     results: list[T] = []
     errors: list[BaseException] = []
+    done = threading.Event()
 
     def target() -> None:
         try:
             results.append(asyncio.run(work(interrupts)))
         except BaseException as error:
             errors.append(error)
+        finally:
+            done.set()
 
     thread = threading.Thread(target=target, name="evproc-job")
     thread.start()
-    while thread.is_alive():
+    while not done.is_set():
         try:
-            thread.join()
+            done.wait()  # not join(), which in Python 3.11 takes a thread for dead when it is interrupted
         except KeyboardInterrupt:
             interrupts.interrupt()
+    thread.join()
     if errors:
         raise errors[0]
     return results[0]
