@@ -36,6 +36,10 @@ InputTag: TypeAlias = Annotated[str, InputMark()]
 """The name of a product: `label`, `label:instance`, a branch (`Jet_pt`) or a collection (`Jet`)."""
 
 
+ANY_FIELD = ("?",)
+"""For `Input(fields=ANY_FIELD)`: one field of the collection will do, whichever; for who only counts objects."""
+
+
 def Input(default: Any = ..., *, fields: Iterable[str] = (), description: str = "product to read") -> Any:
     """An `InputTag` field. Of a collection, only `fields` are read from the file (all of them if none is named)."""
     return Field(default, description=description, json_schema_extra={"collection_fields": [*fields]})

@@ -12,6 +12,7 @@ import numpy as np
 
 from evproc.framework import Columns, Fault, Filter, Input, InputTag, Parameter
 from evproc.framework.columns import Array, Column, Flat, Jagged
+from evproc.framework.config import ANY_FIELD
 
 
 class RangeFilter(Filter):
@@ -44,9 +45,7 @@ class CountFilter(Filter):
     class Config(Filter.Config):
         """What is counted, and the limits."""
 
-        of: InputTag = Input(
-            description="product with a list per event, or a collection (then all its fields are read)"
-        )
+        of: InputTag = Input(fields=ANY_FIELD, description="product with a list per event, or a collection")
         at_least: int | None = Parameter(None, description="passes with this number, or more", ge=0)
         at_most: int | None = Parameter(None, description="passes with this number, or fewer", ge=0)
 
