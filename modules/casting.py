@@ -82,7 +82,7 @@ def _enforce(column: Column, own: str, kind: str, rounding: bool) -> Column:
     dtype = number_type(kind)
     try:
         if dtype is not None and number_type(own) is not None:
-            cast_numbers(ak.to_numpy(ak.flatten(array, axis=None)), dtype, rounding=rounding)
+            cast_numbers(ak.to_numpy(ak.ravel(array)), dtype, rounding=rounding)
         elif _words(own) - {"unknown"} - _words(kind):
             raise Lossy(f"{own} is no {kind}")
         fitted = column_from_array(ak.enforce_type(array, awkward_type(kind)))

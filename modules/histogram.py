@@ -242,7 +242,7 @@ def _entries(column: Column, name: str) -> tuple[Array, Array | None]:
         return values.reshape(-1), np.full(len(values), int(np.prod(values.shape[1:])), dtype=np.int64)
     import awkward as ak
 
-    flat = np.asarray(ak.to_numpy(ak.flatten(column.array(), axis=None), allow_missing=False))
+    flat = np.asarray(ak.to_numpy(ak.ravel(column.array()), allow_missing=False))
     if flat.dtype.kind not in "biuf" or isinstance(column, Flat):
         raise TypeError(f"product '{name}' holds no numbers and cannot be filled into a histogram")
     lists = ak.ones_like(column.array(), dtype=np.int64)

@@ -187,7 +187,8 @@ class NtupleOutput(OutputModule):
             fitted = self._schema.fit(batch)
         except Lossy as error:
             self._failed = True
-            first, last = ("/".join(str(int(batch[part].array()[at])) for part in IDENTITY) for at in (0, -1))
+            ids: list[Any] = [batch[part].array() for part in IDENTITY]
+            first, last = ("/".join(str(int(values[at])) for values in ids) for at in (0, -1))
             raise OutputError(
                 f"{self._place()}, events {self._events} to {self._events + count - 1} (run/block/event {first} to {last}): "
                 f"{error}"

@@ -34,7 +34,7 @@ def draw(panels: list[Panel], path: Path, kind: str = "png") -> None:
 
     columns = min(len(panels), math.ceil(math.sqrt(len(panels))))
     rows = math.ceil(len(panels) / columns)
-    style = {key: value for key, value in mplhep.style.ROOT.items() if value is not None}
+    style: Any = {key: value for key, value in mplhep.style.ROOT.items() if value is not None}
     with mpl.rc_context({**style, "font.size": 20, "axes.formatter.limits": (-4, 6)}):
         figure = Figure(figsize=(9 * columns, 7.2 * rows), layout="constrained")
         FigureCanvasAgg(figure)

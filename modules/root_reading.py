@@ -107,8 +107,9 @@ def open_root(path: str) -> Any:
         check_header(path)
     import uproot
 
+    no_cache: Any = None
     try:
-        return uproot.open(path, object_cache=None, array_cache=None)
+        return uproot.open(path, object_cache=no_cache, array_cache=no_cache)
     except Exception as error:
         raise InputError(f"file '{path}' cannot be opened: {reason(error)}") from error
 
@@ -262,13 +263,14 @@ def product_name(path: str) -> str:
 
 def _branch_type(branch: Any) -> str:
     """The type of a branch, as awkward writes it. Raises whatever tells that it cannot be read."""
-    import uproot
+    from uproot.interpretation.identify import UnknownInterpretation
+    from uproot.interpretation.objects import AsObjects
 
     interpretation = branch.interpretation
-    if isinstance(interpretation, uproot.interpretation.identify.UnknownInterpretation):
+    if isinstance(interpretation, UnknownInterpretation):
         raise TypeError(f"type '{_typename(branch)}' is unknown ({interpretation.reason})")
     form = interpretation.awkward_form(branch.file)
-    if isinstance(interpretation, uproot.interpretation.objects.AsObjects) and branch.num_entries:
+    if isinstance(interpretation, AsObjects) and branch.num_entries:
         branch.array(entry_start=0, entry_stop=1, array_cache=None)
     return one_line(form.type)
 

@@ -22,6 +22,7 @@ import numpy as np
 from evproc.framework.columns import Column, Jagged
 
 from .column_types import awkward_type, number_type
+from .root_reading import open_root
 
 Compression = Literal["zstd", "lz4", "zlib", "lzma", "none"]
 PROVENANCE = "evproc"
@@ -178,9 +179,7 @@ def count_entries(form: str, path: Path, tree: str) -> int:
         import pyarrow.parquet as pq
 
         return int(pq.read_metadata(path).num_rows)
-    import uproot
-
-    with uproot.open(path, object_cache=None, array_cache=None) as file:
+    with open_root(str(path)) as file:
         written = file[tree]
         entries = int(written.num_entries)
         if form == "ttree":
@@ -234,7 +233,8 @@ def _records(group: Group, batch: Mapping[str, Column]) -> Any:
             offsets = column.offsets
         elif column.offsets is not offsets and not np.array_equal(column.offsets, offsets):
             raise ValueError(uneven(group, field, offsets, column.offsets))
-        contents.append(ak.contents.NumpyArray(np.ascontiguousarray(column.content)))
+        content: Any = np.ascontiguousarray(column.content)
+        contents.append(ak.contents.NumpyArray(content))
     records = ak.contents.RecordArray(contents, list(group.members.values()))
     return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), records))
 
@@ -254,5 +254,4 @@ def _arrow(array: Any) -> Any:
     """An arrow array without awkward's own metadata."""
     import awkward as ak
 
-    data = ak.Array(array) if isinstance(array, np.ndarray) else array
-    return ak.to_arrow(data, extensionarray=False)
+    return ak.to_arrow(ak.Array(array), extensionarray=False)

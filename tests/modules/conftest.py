@@ -19,6 +19,16 @@ from evproc.modules.column_types import as_column
 REAL_DATA = Path(os.environ.get("EVPROC_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 
 
+def open_root(path: str | Path) -> Any:
+    """A ROOT file, as untyped as uproot's objects are."""
+    return uproot.open(path)
+
+
+def new_root(path: str | Path) -> Any:
+    """A new ROOT file."""
+    return uproot.recreate(path)
+
+
 @pytest.fixture
 def real_file() -> Callable[[str], str]:
     """The path of a real ntuple; the test is skipped where it is absent."""
@@ -78,7 +88,7 @@ def write_events(tmp_path: Path) -> Callable[..., str]:
         for key in without:
             del branches[key]
         path = str(tmp_path / name)
-        with uproot.recreate(path) as file:
+        with new_root(path) as file:
             types = {key: str(ak.type(ak.Array(array)).content) for key, array in branches.items()}
             made = (file.mktree if kind == "ttree" else file.mkrntuple)(tree, types)
             for start in range(0, events, basket):

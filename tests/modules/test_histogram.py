@@ -11,10 +11,11 @@ from typing import Any
 import awkward as ak
 import numpy as np
 import pytest
-import uproot
 
 from evproc.framework import Columns, Job, OutputError
 from evproc.modules import Histogram, HistogramAnalyzer
+
+from .conftest import open_root
 
 Make = Callable[..., Columns]
 BINS: dict[str, Any] = {"bins": 4, "start": 0.0, "stop": 4.0}
@@ -141,7 +142,7 @@ def test_pictures_and_counts_are_written(tmp_path: Path, make_columns: Make, job
     assert stored["histograms"]["x"]["counts"] == wanted
     assert stored["histograms"]["x"]["unit"] == "GeV"
     assert stored["histograms"]["x"]["underflow"] == int((x < 0).sum())
-    with uproot.open(tmp_path / "counts.root") as file:
+    with open_root(tmp_path / "counts.root") as file:
         assert file["x"].values().tolist() == wanted
         assert file["log"].axis().edges().tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
 

@@ -9,7 +9,6 @@ from typing import Any
 import awkward as ak
 import numpy as np
 import pytest
-import uproot
 
 from evproc.framework import (
     ConfigurationError,
@@ -34,6 +33,8 @@ from evproc.modules import (
     RangeFilter,
     ScalarSumFilter,
 )
+
+from .conftest import open_root
 
 Write = Callable[..., str]
 
@@ -74,7 +75,7 @@ def skim(path: str, tmp_path: Path, name: str, **options: Any) -> Process:
 
 
 def content(path: Path) -> dict[str, Any]:
-    with uproot.open(path) as file:
+    with open_root(path) as file:
         tree = file["Events"]
         found = {name: tree[name].array().tolist() for name in tree.keys()}  # noqa: SIM118 - a TTree
         return found | {"cuts": [int(at) for at in tree["event"].entry_offsets]}
@@ -95,7 +96,7 @@ def test_a_skim_is_the_same_for_all_blocks_and_streams(write_events: Write, tmp_
         assert written.events == len(results[-1][0]["event"])
     assert all(result == results[0] for result in results)
     kept = results[0][0]
-    with uproot.open(path) as file:
+    with open_root(path) as file:
         plain = file["Events"].arrays(["Jet_pt", "event", "MET_pt"])
     wanted = [
         (int(event), max(jets)) for event, jets in zip(plain["event"], plain["Jet_pt"].tolist(), strict=True)
@@ -169,7 +170,7 @@ def test_a_real_skim_reads_back(real_file: Callable[[str], str], tmp_path: Path)
     process.out = NtupleOutput(file=str(tmp_path / "out.root"), keep=["*"])
     process.end = EndPath(process.out)
     process.run()
-    with uproot.open(path) as file, uproot.open(tmp_path / "out.root") as copy:
+    with open_root(path) as file, open_root(tmp_path / "out.root") as copy:
         before, after = file["Events"], copy["Events"]
         assert set(before.keys()) == set(after.keys())
         for name, branch in before.items():

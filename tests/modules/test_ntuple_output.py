@@ -16,7 +16,6 @@ from typing import Any
 import awkward as ak
 import numpy as np
 import pytest
-import uproot
 
 from evproc.framework import Catalog, Columns, ConfigurationError, Job, OutputError
 from evproc.framework.event import EventIDs
@@ -25,7 +24,7 @@ from evproc.modules.collections_of import find_collections
 from evproc.modules.column_types import as_column, column_type
 from evproc.modules.output_schema import IDENTITY
 
-from .conftest import events_arrays
+from .conftest import events_arrays, open_root
 
 Make = Callable[..., Columns]
 FORMATS = pytest.mark.parametrize("form", ["ttree", "rntuple", "parquet"])
@@ -70,7 +69,7 @@ def read(path: Path, form: str) -> dict[str, Any]:
     if form == "parquet":
         array = ak.from_parquet(path)
         return {name: (one_line(array[name]), array[name].tolist()) for name in array.fields}
-    with uproot.open(path) as file:
+    with open_root(path) as file:
         arrays = file["Events"].arrays()
         return {name: (one_line(arrays[name]), arrays[name].tolist()) for name in arrays.fields}
 
@@ -114,7 +113,7 @@ def test_fields_of_a_collection_share_a_counter(tmp_path: Path, make_columns: Ma
     arrays["nJet"] = ak.to_numpy(ak.num(arrays["Jet_pt"])).astype(np.uint32)
     path = tmp_path / "out.root"
     write(NtupleOutput(file=str(path)), arrays, make_columns, job, block=7)
-    with uproot.open(path) as file:
+    with open_root(path) as file:
         tree = file["Events"]
         counters = {name: branch.count_branch.name for name, branch in tree.items() if branch.count_branch is not None}
         assert counters == {"Jet_pt": "nJet", "Jet_eta": "nJet", "energy": "nenergy"}
@@ -179,7 +178,7 @@ def cuts(path: Path, form: str) -> list[int]:
         groups = pq.ParquetFile(path).metadata
         sizes = [groups.row_group(number).num_rows for number in range(groups.num_row_groups)]
         return [0, *np.cumsum(sizes)[:-1].tolist()]
-    with uproot.open(path) as file:
+    with open_root(path) as file:
         tree = file["Events"]
         if form == "ttree":
             return [int(at) for at in tree["event"].entry_offsets[:-1]]
@@ -432,7 +431,7 @@ def test_the_provenance_is_in_the_file(tmp_path: Path, make_columns: Make, job: 
     for form in ("ttree", "parquet"):
         path = path_for(tmp_path, form)
         write(NtupleOutput(file=str(path)), {"x": np.arange(4)}, make_columns, job)
-    with uproot.open(tmp_path / "out.root") as file:
+    with open_root(tmp_path / "out.root") as file:
         assert json.loads(str(file["evproc"])) == {"hash": "abc"}
     import pyarrow.parquet as pq
 

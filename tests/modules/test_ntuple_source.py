@@ -11,12 +11,13 @@ from typing import Any
 import awkward as ak
 import numpy as np
 import pytest
-import uproot
 
 from evproc.framework import Chunk, EventID, InputError
 from evproc.framework.columns import Column, Flat, Jagged, Nested, concatenate
 from evproc.modules import NtupleSource
 from evproc.modules import ntuple_source as source_module
+
+from .conftest import new_root, open_root
 
 Write = Callable[..., str]
 Find = Callable[[str], str]
@@ -32,7 +33,8 @@ def read(source: NtupleSource, *keys: str) -> tuple[dict[str, Column], list[Even
 
 
 def listed(column: Column) -> Any:
-    return column.array().tolist()
+    array: Any = column.array()
+    return array.tolist()
 
 
 @KINDS
@@ -42,7 +44,7 @@ def test_chunks_do_not_change_what_is_read(write_events: Write, kind: str, chunk
     path = write_events(events=400, kind=kind)
     keys = ("Jet_pt", "Jet_eta", "MET_pt", "flag")
     columns, ids, chunks = read(NtupleSource(files=path, chunk=chunk), *keys)
-    with uproot.open(path) as file:
+    with open_root(path) as file:
         plain = file["Events"].arrays([*keys, "run", "luminosityBlock", "event"])
     for key in keys:
         assert listed(columns[key]) == plain[key].tolist()
@@ -146,7 +148,7 @@ def test_strings_bools_and_nested_lists_survive(tmp_path: Path) -> None:
     words = ak.Array(["a", "", "three", "µ"])
     lists = ak.Array([[[1, 2], []], [], [[3]], [[], [4]]])
     points = np.arange(12, dtype=np.float32).reshape(4, 3)
-    with uproot.recreate(path) as file:
+    with new_root(path) as file:
         tree = file.mkrntuple("Events", {"word": "string", "lists": "var * var * int64", "points": "3 * float32"})
         tree.extend({"word": words, "lists": lists, "points": points})
     source = NtupleSource(files=path)
@@ -161,8 +163,8 @@ def test_strings_bools_and_nested_lists_survive(tmp_path: Path) -> None:
 def test_records_of_an_rntuple_become_a_collection(tmp_path: Path) -> None:
     """A collection of records `Jet` with the member `pt` is the product `Jet_pt`, field `pt` of the collection `Jet`."""
     path = str(tmp_path / "records.root")
-    jets = ak.Array([[{"pt": 1.5, "n": 3}], [], [{"pt": 2.5, "n": 1}, {"pt": 0.5, "n": 2}]])
-    with uproot.recreate(path) as file:
+    jets: Any = ak.Array([[{"pt": 1.5, "n": 3}], [], [{"pt": 2.5, "n": 1}, {"pt": 0.5, "n": 2}]])
+    with new_root(path) as file:
         file.mkrntuple("Events", {"Jet": "var * {pt: float64, n: int64}"}).extend({"Jet": jets})
     source = NtupleSource(files=path)
     assert source.catalog().collections == {"Jet": ("pt", "n")}
@@ -217,7 +219,7 @@ def test_a_truncated_file_is_found_at_once(write_events: Write, tmp_path: Path, 
 def test_damage_that_shows_only_while_reading_names_branch_and_entries(write_events: Write, kind: str) -> None:
     """Damaged data are an InputError with file, branch and entries, and the events before them came."""
     path = write_events(kind=kind, events=1000, basket=500)
-    with uproot.open(path) as file:
+    with open_root(path) as file:
         tree = file["Events"]
         if kind == "ttree":
             seek = int(tree["Jet_eta"].member("fBasketSeek")[1])
@@ -302,7 +304,7 @@ def test_treemaker_with_its_own_names(real_file: Find) -> None:
     source = NtupleSource(files=path, tree="PreSelection", **names)
     assert {"fPt", "fEta", "fPhi", "fE", "charge"} <= set(source.catalog().collections["Electrons"])
     columns, ids, _ = read(source, "Electrons_fPt", "RunNum")
-    with uproot.open(path) as file:
+    with open_root(path) as file:
         plain = file["PreSelection"]["Electrons/Electrons.fCoordinates.fPt"].array().tolist()
         events = file["PreSelection"]["EvtNum"].array().tolist()
     assert listed(columns["Electrons_fPt"]) == plain
