@@ -107,9 +107,13 @@ def open_root(path: str) -> Any:
         check_header(path)
     import uproot
 
-    no_cache: Any = None
+    options: dict[str, Any] = {"object_cache": None, "array_cache": None}
+    if "://" not in path:
+        options["handler"] = (
+            uproot.MultithreadedFileSource
+        )  # less work per read than uproot's default, which goes by fsspec
     try:
-        return uproot.open(path, object_cache=no_cache, array_cache=no_cache)
+        return uproot.open(path, **options)
     except Exception as error:
         raise InputError(f"file '{path}' cannot be opened: {reason(error)}") from error
 
