@@ -7,9 +7,10 @@ more rows is only right as long as more may come soon and the server has somethi
     - when the CPU of the job has nothing left to do: no more rows will come before an answer does;
     - when its oldest row has waited for `max_wait`, which bounds the latency that coalescing adds.
 
-A submission is what one call hands over: consecutive rows of some events. Its rows are sent in order, in as many requests as it
-takes; a request takes rows of as many submissions as it holds. Which rows travel together depends on timing; which answer belongs
-to which row does not.
+A submission is what one call hands over: consecutive rows of some events. Its rows are sent in order, in as many requests
+as it takes; a request takes rows of as many submissions as it holds, as long as their shapes agree (a model may have
+inputs of variable extent: rows of another shape begin another request). Which rows travel together depends on timing;
+which answer belongs to which row does not.
 
 Invariants: every row of a submission is in exactly one request; a submission is complete when all its rows are answered, and
 fails with the first of its requests that fails.
@@ -20,6 +21,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +45,16 @@ class Submission:
     failed: bool = False
     parts: list[tuple[int, Mapping[str, Array]]] = field(default_factory=list)
     """(first row, outputs) of the answers that have come."""
+    kind: tuple[Any, ...] = field(init=False)
+    """Names and shapes of a row; only rows of one kind can share a request."""
+
+    def __post_init__(self) -> None:
+        self.kind = tuple((name, array.shape[1:]) for name, array in self.inputs.items())
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row of its inputs."""
+        return max(1, sum(array.nbytes for array in self.inputs.values()) // self.rows)
 
     def outputs(self) -> dict[str, Array]:
         """The outputs of all its rows, in order: name -> (rows, ...)."""
@@ -93,20 +105,19 @@ class Batcher:
         self.coalesce = coalesce
         self.waiting_rows = 0
         self._waiting: deque[Submission] = deque()
-        self._row_bytes = 0
 
     def add(self, submission: Submission) -> None:
         """Take in a submission of one row or more."""
         if submission.rows < 1:
             raise ValueError("a submission without rows has nothing to send")
-        self._row_bytes = max(1, sum(array.nbytes for array in submission.inputs.values()) // submission.rows)
         self._waiting.append(submission)
         self.waiting_rows += submission.rows
 
     @property
     def room(self) -> int:
-        """Rows of a full request."""
-        return max(1, min(self.max_rows, self.max_bytes // max(1, self._row_bytes)))
+        """Rows of a full request of the oldest rows' kind."""
+        row_bytes = self._waiting[0].row_bytes if self._waiting else 1
+        return max(1, min(self.max_rows, self.max_bytes // row_bytes))
 
     def next_request(self, *, partial: bool) -> Request | None:
         """The next request to send: a full one, or with `partial` whatever there is. None if there is none."""
@@ -123,7 +134,8 @@ class Batcher:
             return None
         parts: list[Part] = []
         rows = 0
-        while waiting and rows < room:
+        kind = waiting[0].kind
+        while waiting and rows < room and waiting[0].kind == kind:
             submission = waiting[0]
             count = 0 if submission.failed else min(room - rows, submission.rows - submission.taken)
             if count:
@@ -167,9 +179,4 @@ class Batcher:
 
 def row_bounds(counts: Sequence[int]) -> list[int]:
     """Where the rows of each event begin and end: [0, counts[0], counts[0] + counts[1], ...]."""
-    bounds = [0]
-    total = 0
-    for count in counts:
-        total += count
-        bounds.append(total)
-    return bounds
+    return list(accumulate(counts, initial=0))

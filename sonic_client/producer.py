@@ -25,8 +25,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from evproc.framework import Block, ExternalFilter, ExternalProducer, ExternalWork, Parameter
+from evproc.framework.errors import ModelContractError
 
-from .contract import empty_outputs, gather, scatter
+from .contract import empty_outputs, gather, same_shapes, scatter
 
 if TYPE_CHECKING:
     from evproc.framework.service import Job
@@ -81,10 +82,26 @@ class InferenceWork(ExternalWork):
         """Send the tensors of some events; the future has the outputs of each."""
         queue = self._queue
         assert queue is not None, "begin_job has been called"
-        if not queue.policy.coalesce and len(work) > 1:
-            launched = [self.launch([tensors]) for tensors in work]
-            joined = asyncio.ensure_future(_join([future for future, _ in launched]))
-            return joined, sum(nbytes for _, nbytes in launched)
+        runs = same_shapes(work, queue.metadata) if queue.policy.coalesce else [[tensors] for tensors in work]
+        if len(runs) == 1:
+            return self._launch_run(queue, work)
+        futures: list[asyncio.Future[Sequence[Any]]] = []
+        place = total = 0
+        for run in runs:
+            try:
+                future, nbytes = self._launch_run(queue, run)
+            except ModelContractError as error:
+                for future in futures:
+                    future.cancel()
+                error.place = place + getattr(error, "place", 0)  # type: ignore[attr-defined]  # of the event, for its name
+                raise
+            futures.append(future)
+            place += len(run)
+            total += nbytes
+        return asyncio.ensure_future(_join(futures)), total
+
+    def _launch_run(self, queue: ModelQueue, work: Sequence[Any]) -> tuple[asyncio.Future[Sequence[Any]], int]:
+        """Send the tensors of some events whose rows have one shape."""
         inputs, bounds = gather(work, queue.metadata)
         rows = bounds[-1]
         names = tuple(self.model_outputs)

@@ -1,0 +1,231 @@
+"""The batcher: every row in exactly one request, in order, within the limits; failures end each submission once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tests.strategies  # noqa: F401 - hypothesis settings of the tests
+from evproc.sonic_client.batching import Batcher, Request, Submission, row_bounds
+
+
+def submission(rows: int, first: int = 0, width: int = 2) -> Submission:
+    """Rows that know their number: x (rows, width) float32, id (rows,) int64."""
+    number = np.arange(first, first + rows)
+    return Submission({"x": np.repeat(number[:, None], width, axis=1).astype("f4"), "id": number}, rows)
+
+
+def answer_of(request: Request) -> dict[str, Any]:
+    """What a server makes of a request: the double of x, and the ids."""
+    inputs = request.inputs()
+    return {"y": 2 * inputs["x"], "id": inputs["id"]}
+
+
+class Play:
+    """A batcher with submissions and answers in an order that hypothesis draws."""
+
+    def __init__(self, data: st.DataObject, batcher: Batcher) -> None:
+        self.data, self.batcher = data, batcher
+        self.submissions: list[Submission] = []
+        self.requests: list[Request] = []
+        self.sent: list[list[int]] = []
+        self.complete: list[Submission] = []
+        self.failed: list[Submission] = []
+        self.first = 0
+
+    def add(self) -> None:
+        rows = self.data.draw(st.integers(1, 12))
+        made = submission(rows, self.first)
+        self.first += rows
+        self.submissions.append(made)
+        self.batcher.add(made)
+
+    def send(self, *, partial: bool) -> bool:
+        waiting, room = self.batcher.waiting_rows, self.batcher.room
+        request = self.batcher.next_request(partial=partial)
+        if request is None:
+            return False
+        ids = request.inputs()["id"].tolist()
+        assert len(ids) == request.rows == sum(part.stop - part.start for part in request.parts)
+        assert (
+            1 <= request.rows <= max(room, self.batcher.max_rows if any(one.failed for one in self.submissions) else 0)
+        )
+        if not partial and self.batcher.coalesce:
+            assert request.rows == room or any(one.failed for one in self.submissions)
+        if not self.batcher.coalesce:
+            assert len(request.parts) == 1
+        assert self.batcher.waiting_rows <= waiting - request.rows
+        self.requests.append(request)
+        self.sent.append(ids)
+        return True
+
+    def answer(self, *, fail: bool) -> None:
+        place = self.data.draw(st.integers(0, len(self.requests) - 1))
+        request = self.requests.pop(place)
+        if fail:
+            self.failed.extend(Batcher.fail(request))
+        else:
+            self.complete.extend(Batcher.answer(request, answer_of(request)))
+
+
+@settings(max_examples=200)
+@given(st.data(), st.integers(1, 9), st.sampled_from([1, 40, 100, 10_000]), st.booleans(), st.booleans())
+def test_every_row_goes_out_once_and_its_answer_comes_back(
+    data: st.DataObject, max_rows: int, max_bytes: int, coalesce: bool, failures: bool
+) -> None:
+    """Whatever is submitted, sent and answered in any order: rows keep their order, and each submission ends once."""
+    play = Play(data, Batcher(max_rows=max_rows, max_bytes=max_bytes, coalesce=coalesce))
+    for _ in range(data.draw(st.integers(0, 20))):
+        step = data.draw(st.sampled_from(["add", "full", "partial", "answer"]))
+        if step == "add":
+            play.add()
+        elif step == "answer":
+            if play.requests:
+                play.answer(fail=failures and data.draw(st.booleans()))
+        else:
+            play.send(partial=step == "partial")
+    while play.send(partial=True):
+        pass
+    while play.requests:
+        play.answer(fail=failures and data.draw(st.booleans()))
+    assert play.batcher.waiting_rows == 0
+    assert play.batcher.next_request(partial=True) is None
+
+    sent = [row for ids in play.sent for row in ids]
+    assert sent == sorted(set(sent)), "a row twice, or out of order"
+    whole = {row for one in play.submissions if not one.failed for row in one.inputs["id"].tolist()}
+    assert whole <= set(sent)
+    ended = [*play.complete, *play.failed]
+    assert len(ended) == len(play.submissions)
+    assert {id(one) for one in ended} == {id(one) for one in play.submissions}
+    for one in play.complete:
+        outputs = one.outputs()
+        assert outputs["id"].tolist() == one.inputs["id"].tolist()
+        assert (outputs["y"] == 2 * one.inputs["x"]).all()
+    if not failures:
+        assert play.failed == []
+        assert sent == list(range(play.first))
+
+
+def test_a_request_that_is_not_full_waits() -> None:
+    """Rows are collected until a request is full, unless a partial one is asked for."""
+    batcher = Batcher(max_rows=5, max_bytes=1 << 20)
+    batcher.add(submission(3))
+    assert batcher.next_request(partial=False) is None
+    batcher.add(submission(3, 3))
+    full = batcher.next_request(partial=False)
+    assert full is not None
+    assert [(part.start, part.stop) for part in full.parts] == [(0, 3), (0, 2)]
+    assert batcher.waiting_rows == 1
+    assert batcher.next_request(partial=False) is None
+    rest = batcher.next_request(partial=True)
+    assert rest is not None
+    assert rest.rows == 1
+
+
+def test_without_coalescing_submissions_leave_at_once_and_alone() -> None:
+    """With coalesce off, no request holds rows of two submissions, and none waits."""
+    batcher = Batcher(max_rows=4, max_bytes=1 << 20, coalesce=False)
+    for rows in (3, 6, 1):
+        batcher.add(submission(rows))
+    sizes = []
+    while (request := batcher.next_request(partial=False)) is not None:
+        assert len(request.parts) == 1
+        sizes.append(request.rows)
+    assert sizes == [3, 4, 2, 1]
+
+
+def test_bytes_bound_a_request_and_one_row_always_goes() -> None:
+    """max_bytes counts the inputs of a request; a row larger than it goes alone."""
+    batcher = Batcher(max_rows=100, max_bytes=3 * 16)  # a row of `submission` is 16 bytes
+    batcher.add(submission(7))
+    assert batcher.room == 3
+    huge = Batcher(max_rows=100, max_bytes=1)
+    huge.add(submission(2))
+    request = huge.next_request(partial=False)
+    assert request is not None
+    assert request.rows == 1
+
+
+def test_large_rows_after_small_ones_are_bounded_too() -> None:
+    """The bytes of a request are bounded when rows of different sizes wait together."""
+    batcher = Batcher(max_rows=1000, max_bytes=4000)
+    batcher.add(Submission({"x": np.zeros((10, 250), "f4")}, 10))
+    batcher.add(Submission({"x": np.zeros((3, 1), "f4")}, 3))
+    while (request := batcher.next_request(partial=True)) is not None:
+        nbytes = sum(
+            array[part.start : part.stop].nbytes for part in request.parts for array in part.submission.inputs.values()
+        )
+        assert nbytes <= 4000
+    assert batcher.waiting_rows == 0
+
+
+def test_rows_of_different_shapes_do_not_share_a_request() -> None:
+    """Where a model has variable extents, rows of another shape go out in a request of their own, in order."""
+    batcher = Batcher(max_rows=10, max_bytes=1 << 20)
+    for width in (2, 2, 3, 2):
+        batcher.add(submission(2, width=width))
+    shapes = []
+    while (request := batcher.next_request(partial=True)) is not None:
+        shapes.append(request.inputs()["x"].shape)
+    assert shapes == [(4, 2), (2, 3), (2, 2)]
+
+
+def test_one_submission_is_sent_without_a_copy() -> None:
+    """A request of rows of one submission carries views of them."""
+    batcher = Batcher(max_rows=2, max_bytes=1 << 20)
+    made = submission(4)
+    batcher.add(made)
+    request = batcher.next_request(partial=False)
+    assert request is not None
+    assert np.shares_memory(request.inputs()["x"], made.inputs["x"])
+
+
+def test_a_failure_ends_a_submission_once_and_spares_the_rest() -> None:
+    """When one request of a large submission fails, the rows not yet sent are not sent, and other submissions go on."""
+    batcher = Batcher(max_rows=4, max_bytes=1 << 20)
+    large, small = submission(10), submission(2, 10)
+    batcher.add(large)
+    batcher.add(small)
+    first = batcher.next_request(partial=False)
+    second = batcher.next_request(partial=False)
+    assert first is not None
+    assert second is not None
+    assert Batcher.fail(first) == [large]
+    assert Batcher.fail(second) == []
+    rest = batcher.next_request(partial=True)
+    assert rest is not None
+    assert [part.submission for part in rest.parts] == [small]
+    assert Batcher.answer(rest, answer_of(rest)) == [small]
+    assert batcher.waiting_rows == 0
+
+
+def test_an_answer_to_a_failed_submission_completes_nothing() -> None:
+    """A submission that has failed is not completed by answers that come later."""
+    batcher = Batcher(max_rows=2, max_bytes=1 << 20)
+    made = submission(4)
+    batcher.add(made)
+    first, second = batcher.next_request(partial=False), batcher.next_request(partial=False)
+    assert first is not None
+    assert second is not None
+    Batcher.fail(first)
+    assert Batcher.answer(second, answer_of(second)) == []
+
+
+@pytest.mark.parametrize("rows", [0, -1])
+def test_limits_are_held(rows: int) -> None:
+    """A batcher without room and a submission without rows are refused."""
+    with pytest.raises(ValueError, match=r"one row at least"):
+        Batcher(max_rows=rows, max_bytes=1)
+    with pytest.raises(ValueError, match=r"nothing to send"):
+        Batcher(max_rows=1, max_bytes=1).add(Submission({}, 0))
+
+
+def test_row_bounds() -> None:
+    """Bounds of events from their counts."""
+    assert row_bounds([2, 0, 3]) == [0, 2, 2, 5]
+    assert row_bounds([]) == [0]
