@@ -33,12 +33,31 @@ class Piece:
         return self.index[place] if isinstance(place, int) and self.index is not None and not self.columns else None
 
 
-@dataclass(slots=True)
 class Harvest:
-    """What `produce` has returned so far for the pieces of one module."""
+    """What `produce` has returned so far for the pieces of one module, which may come in any order."""
 
-    values: list[Any] = field(default_factory=list)
-    index: list[int] = field(default_factory=list)
+    __slots__ = ("_index", "_size", "_values")
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._values: list[Any] = [None] * size
+        self._index: list[Sequence[int]] = []
+
+    def add(self, index: Sequence[int], values: list[Any]) -> None:
+        """Keep the values of the events of a piece."""
+        self._index.append(index)
+        if isinstance(index, range):
+            self._values[index.start : index.stop] = values
+        else:
+            for number, value in zip(index, values, strict=True):
+                self._values[number] = value
+
+    def gathered(self) -> tuple[list[Any], list[int] | None]:
+        """The values in the order of the events, and which events these are (None: all of the block)."""
+        if sum(map(len, self._index)) == self._size:
+            return self._values, None
+        numbers = sorted(number for index in self._index for number in index)
+        return [self._values[number] for number in numbers], numbers
 
 
 @dataclass(slots=True, eq=False)
@@ -121,4 +140,8 @@ class Block:
     def selected(self, index: Sequence[int] | None) -> list[Event]:
         """The events of `index` (None: all)."""
         events = self.store.events
-        return events if index is None else [events[number] for number in index]
+        if index is None:
+            return events
+        if isinstance(index, range):
+            return events[index.start : index.stop]
+        return [events[number] for number in index]

@@ -57,7 +57,7 @@ class ExternalSteps:
             block.pieces.setdefault(binding.label, [])
             events = block.selected(block.todo)
             if events and not binding.columnar:
-                block.sweep = Sweep(binding.acquire, events, piece=1)
+                block.sweep = Sweep(binding.acquire, events, piece=binding.piece_events)
         total = block.store.size if block.todo is None else len(block.todo)
         self._collecting.setdefault(binding.label, binding)
         while block.acquired < total:
@@ -142,13 +142,7 @@ class ExternalSteps:
             if label not in block.whole_done:
                 binding.put_nothing(block)
             return Outcome.ENDED
-        index: Sequence[int] | None = harvest.index
-        values = harvest.values
-        if len(harvest.index) == block.store.size:
-            values = [None] * block.store.size
-            for number, value in zip(harvest.index, harvest.values, strict=True):
-                values[number] = value
-            index = None
+        values, index = harvest.gathered()
         binding.put(block, values, index)
         return Outcome.ENDED
 
@@ -187,9 +181,9 @@ class ExternalSteps:
         view.clear()
         binding.tally.cpu_s += sweep.seconds - spent
         if ended:
-            harvest = block.harvest.setdefault(label, Harvest())
-            harvest.values.extend(sweep.results)
-            harvest.index.extend(piece.index)
+            if label not in block.harvest:
+                block.harvest[label] = Harvest(block.store.size)
+            block.harvest[label].add(piece.index, sweep.results)
             block.collecting = None
             self._state.freed(piece.nbytes)
         return True

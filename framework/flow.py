@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .config import Configured
-from .config import ANY_FIELD
+from .config import ANY_FIELD, Configured
 from .errors import ConfigurationError, EvprocError, Fault, did_you_mean
 from .module import (
     Analyzer,
