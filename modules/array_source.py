@@ -21,7 +21,7 @@ class ArraySource(Source):
 
     The arrays are no parameters: a workflow that holds them cannot be written to YAML.
 
-    >>> source = ArraySource({"energy": np.ones(3), "Jet_pt": [[40.0, 30.0], [], [20.0]]}, chunk=2)
+    >>> source = ArraySource({"energy": [1.0, 2.0, 3.0], "Jet_pt": [[40.0, 30.0], [], [20.0]]}, chunk=2)
     >>> source.catalog().products
     {'energy': 'float64', 'Jet_pt': 'var * float64'}
     """

@@ -7,7 +7,7 @@ from typing import Any
 import awkward as ak
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evproc.framework.columns import Column, Flat, Jagged, Nested
@@ -18,6 +18,7 @@ from evproc.modules.column_types import normal_type
 from evproc.modules.event_buffer import EventBuffer
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 50), min_size=1, max_size=20), st.integers(1, 60), st.integers(0, 100), st.integers(0, 300)
 )
@@ -58,6 +59,7 @@ def test_counters_tell_which_lists_belong_together() -> None:
     assert find_collections(products, counters) == {"Jet": ("pt", "eta"), "Jet_sub": ("pt",), "Flag": ("a",)}
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=60), st.integers(1, 9), st.integers(1, 20), st.integers(8, 400))
 def test_batches_depend_on_events_alone(counts: list[int], block: int, most: int, nbytes: int) -> None:
     """The buffer is cut after the same events, with the same values, for every size of block."""
