@@ -153,8 +153,8 @@ def check_products(events: int) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, and print."""
     options = arguments(__doc__, argv)
-    events = by_size(options, 1_000_000, 200_000, 2_000)
-    rounds = by_size(options, 11, 5, 1)
+    events = by_size(options, 400_000, 200_000, 2_000)
+    rounds = by_size(options, 9, 5, 1)
     check_products(min(events, 20_000))
     methods = [Constant().produce for _ in range(MODULES)]
     named = [(f"m{place}", method) for place, method in enumerate(methods)]
