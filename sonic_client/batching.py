@@ -149,6 +149,13 @@ class Batcher:
         self.waiting_rows -= rows
         return Request(parts, rows) if parts else None
 
+    def drain(self) -> list[Submission]:
+        """Give up the submissions of which rows still wait; returns them."""
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        self.waiting_rows = 0
+        return waiting
+
     @staticmethod
     def answer(request: Request, outputs: Mapping[str, Array]) -> list[Submission]:
         """Give the answer of a request to its submissions; returns those that are complete now.

@@ -141,13 +141,20 @@ def _fault_of(tensors: Any, specs: Sequence[TensorSpec], names: Sequence[str]) -
     return ""
 
 
-def check_answer(outputs: Mapping[str, Array], rows: int, metadata: ModelMetadata, server: str) -> None:
-    """Raise ModelContractError if an answer has not just the rows, types and shapes that it should."""
+def check_answer(
+    outputs: Mapping[str, Array], rows: int, metadata: ModelMetadata, server: str, wanted: Sequence[str] = ()
+) -> None:
+    """Raise ModelContractError if an answer has not just the rows, types and shapes that it should.
+
+    wanted: the outputs that were asked for; all if none is named.
+    """
     for spec in metadata.outputs:
         array = outputs.get(spec.name)
-        if array is None:
-            continue
         about = f"{server}, model '{metadata.name}': output '{spec.name}'"
+        if array is None:
+            if not wanted or spec.name in wanted:
+                raise ModelContractError(f"{about} is not in the answer, which has {', '.join(outputs) or 'none'}")
+            continue
         if array.ndim == 0 or len(array) != rows:
             raise ModelContractError(f"{about} came with {len(array) if array.ndim else 0} rows for {rows} rows sent")
         if array.dtype != spec.dtype:

@@ -85,6 +85,8 @@ class ModelQueue:
 
         inputs: name -> (rows, ...), rows >= 1.
         """
+        if self._closed:
+            raise RuntimeError(f"the queue of model '{self.metadata.name}' is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         self._batcher.add(Submission(inputs, rows, _Ticket(future, finish)))
@@ -175,7 +177,7 @@ class ModelQueue:
                 outputs = await server.transport.infer(
                     model, self.version, inputs, policy.outputs, timeout=policy.timeout, request_id=request_id
                 )
-                check_answer(outputs, request.rows, self.metadata, server.url)
+                check_answer(outputs, request.rows, self.metadata, server.url, policy.outputs)
             except InferenceError as error:
                 record.failures += 1
                 if not is_retryable(error) or attempt == policy.tries:
@@ -191,7 +193,7 @@ class ModelQueue:
         raise AssertionError("a request is tried once at least")
 
     async def close(self) -> None:
-        """Cancel what is under way, and wait for its end."""
+        """Cancel what waits and what is under way, and wait for its end."""
         self._closed = True
         if self._timer:
             self._timer.cancel()
@@ -200,6 +202,8 @@ class ModelQueue:
             task.cancel()
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
+        for submission in self._batcher.drain():
+            submission.ticket.future.cancel()
 
 
 def _settle(future: asyncio.Future[Any], error: Exception) -> None:
