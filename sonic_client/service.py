@@ -73,13 +73,16 @@ class InferenceService(Service):
         """Ask every server for its models, and hold the modules against them."""
         self._modules = {label: module for label, module in modules.items() if isinstance(module, InferenceWork)}
         self.warnings.clear()
+        for table in (self._metadata, self._queues, self._at_begin, self._at_end):
+            table.clear()  # of a job before this one
         faults, unreachable = await self._connect()
         orphans = []
         for label, module in self._modules.items():
             client: Client = module.config.client
             offers = self._offers.get(client.model, [])
             if offers:
-                faults.extend(await self._check_module(module, offers[0]))
+                for server in offers:
+                    faults.extend(await self._check_module(module, server))
             elif self.config.fallback is not None:
                 faults.extend(self._check_fallback(module, self.config.fallback))
             else:
@@ -132,7 +135,9 @@ class InferenceService(Service):
             metadata = await server.transport.metadata(client.model, client.version, self.config.connect_timeout)
         except InferenceError as error:
             return [Fault(str(error), module.label, "client", module.where)]
-        self._metadata[client.model, client.version] = metadata
+        known = self._metadata.get((client.model, client.version))
+        if known is None or metadata.max_batch_size < known.max_batch_size:
+            self._metadata[client.model, client.version] = metadata
         wrong = compare(metadata, module.model_inputs, module.model_outputs, server.url)
         return [Fault(text, module.label, "client.model", module.where) for text in wrong]
 
@@ -155,9 +160,14 @@ class InferenceService(Service):
         for model, servers in self._offers.items():
             if any(module.config.client.model == model for module in self._modules.values()):
                 for server in servers:
-                    self._at_begin[server.url, model] = await server.transport.statistics(
-                        model, self.config.connect_timeout
-                    )
+                    await self._note_statistics(self._at_begin, server, model)
+
+    async def _note_statistics(self, table: dict[tuple[str, str], ModelStatistics], server: Server, model: str) -> None:
+        """Ask a server what it counted; a warning if it cannot say."""
+        try:
+            table[server.url, model] = await server.transport.statistics(model, self.config.connect_timeout)
+        except InferenceError as error:
+            self.warnings.append(f"no statistics of model '{model}': {error}")
 
     async def _start_fallback(self, fallback: Fallback, modules: list[InferenceWork]) -> None:
         from .embedded import EmbeddedServer
@@ -201,11 +211,7 @@ class InferenceService(Service):
         for queue in self._queues.values():
             await queue.close()
         for url, model in self._at_begin:
-            server = self._servers[url]
-            try:
-                self._at_end[url, model] = await server.transport.statistics(model, self.config.connect_timeout)
-            except InferenceError as error:
-                self.warnings.append(f"no statistics of model '{model}': {error}")
+            await self._note_statistics(self._at_end, self._servers[url], model)
         for server in self._servers.values():
             await server.transport.close()
         if self._embedded is not None:
