@@ -50,9 +50,7 @@ class Interrupts:
 def run_anywhere(work: Callable[[Interrupts], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine to its end, in a thread of its own if this one has a running loop."""
     interrupts = Interrupts()
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _in_loop():
         return asyncio.run(work(interrupts))
     results: list[T] = []
     errors: list[BaseException] = []
@@ -77,6 +75,15 @@ def run_anywhere(work: Callable[[Interrupts], Coroutine[Any, Any, T]]) -> T:
     if errors:
         raise errors[0]
     return results[0]
+
+
+def _in_loop() -> bool:
+    """Whether this thread has a running event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 @contextmanager

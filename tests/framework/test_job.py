@@ -192,6 +192,7 @@ def test_an_error_names_module_type_path_event_and_file(kind: type[Module], bloc
     with pytest.raises(ModuleError, match=words + r".*\): ValueError: oops") as caught:
         process.run()
     assert isinstance(caught.value.__cause__, ValueError)
+    assert caught.value.__context__ is caught.value.__cause__, "the traceback shows the cause, and nothing else"
     assert process.out.life == ["begin", "end", "discard"]
     assert process.out.events == sorted(process.out.events)
     assert all(number < 13 for number in process.out.events)
