@@ -6,9 +6,9 @@ Three forms cover everything that an ntuple holds:
     Jagged    a varying number of them per event              offsets: (events + 1,), content: (rows, ...)
     Nested    whatever else awkward can express               records, strings, lists of lists, missing values
 
-A loop over events never touches awkward: one indexing of an awkward array costs 12 us, one slice of a NumPy array 0.1 us.
-So an awkward array is taken apart once, when it is read, and each event gets a slice of the content.
-`Objects` holds what per-event modules put when it is none of the above.
+A loop over events never touches awkward: one indexing of an awkward array costs 12 us, one slice of a NumPy array 0.1
+us. So an awkward array is taken apart once, when it is read, and each event gets a slice of the content. `Objects`
+holds what per-event modules put when it is none of the above.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Typed configuration: every parameter is a field of a pydantic model, with type, unit, default and a sentence.
 
 A workflow is Python, and Python stops at the first exception. A user with five typing errors should see five, so
-constructing a module, a service or a block with wrong parameters does not raise: the faults are kept, with file and line,
-and reported together when the process is compiled. Using such a module before that raises `ConfigurationError`.
+constructing a module, a service or a block with wrong parameters does not raise: the faults are kept, with file and
+line, and reported together when the process is compiled. Using such a module before that raises `ConfigurationError`.
 """
 
 from __future__ import annotations
@@ -111,6 +111,8 @@ class Configured:
 
     def __init__(self, **parameters: Any) -> None:
         self.label = ""
+        #: what the user should know, and does not keep the job from running
+        self.warnings: list[str] = []
         self.where = caller(self)
         self._parameters: dict[str, Any] = {}
         self._faults: tuple[Fault, ...] = ()

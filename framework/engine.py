@@ -1,9 +1,9 @@
 """The engine: the one place that awaits.
 
-It asks the run's state what to do, does it, and says what happened. Blocks are not tasks: a block is parked by leaving it at its
-step, and resumed by looking at that step again, so that a parked block costs nothing and a run with blocks of one event is not
-slower than the loop that it is. The loop gives way to the event loop after `SLICE` seconds at the latest, so that answers of
-servers are taken, and requests sent, while modules compute.
+It asks the run's state what to do, does it, and says what happened. Blocks are not tasks: a block is parked by leaving
+it at its step, and resumed by looking at that step again, so that a parked block costs nothing and a run with blocks of
+one event is not slower than the loop that it is. The loop gives way to the event loop after `SLICE` seconds at the
+latest, so that answers of servers are taken, and requests sent, while modules compute.
 """
 
 from __future__ import annotations

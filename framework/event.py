@@ -1,8 +1,8 @@
 """What a module sees of an event, and of a block of events.
 
-The values of a block live in one `Store`: a column per product, for all events of the block. `Event` is a pair
-(store, number) and nothing more, so a thousand of them cost little, and all modules share them. Before each step the
-engine points `store.view` at what this module declared; a look-up is then two dictionary accesses, and reading an undeclared
+The values of a block live in one `Store`: a column per product, for all events of the block. `Event` is a pair (store,
+number) and nothing more, so a thousand of them cost little, and all modules share them. Before each step the engine
+points `store.view` at what this module declared; a look-up is then two dictionary accesses, and reading an undeclared
 product is an error that names it.
 """
 
@@ -84,7 +84,7 @@ class EventPool:
     Only events that nobody else refers to are taken back, so that no module can hold one and see it become another.
     """
 
-    KEPT = 4
+    KEPT = 16
     """Lists of events that are kept at most."""
 
     def __init__(self) -> None:

@@ -1,9 +1,10 @@
 """External work: `acquire` hands it out piece by piece, `collect` takes back what has been answered.
 
-A piece is some consecutive events of a block whose work goes out together: few enough bytes that memory stays bounded (one event
-of FACILE is 2.3 MB), many enough events that the call costs nothing. Between the two, pieces are futures. When work in flight
-holds all the memory that it may, `acquire` pauses in the middle of the block, and the answers that are there are produced first,
-whichever step they belong to: that frees memory, and no block can wait for memory that itself holds.
+A piece is some consecutive events of a block whose work goes out together: few enough bytes that memory stays bounded
+(one event of FACILE is 2.3 MB), many enough events that the call costs nothing. Between the two, pieces are futures.
+When work in flight holds all the memory that it may, `acquire` pauses in the middle of the block, and the answers that
+are there are produced first, whichever step they belong to: that frees memory, and no block can wait for memory that
+itself holds.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from .config import ANY_FIELD, Configured
@@ -104,9 +104,7 @@ def _find_source(process: Process, sound: Mapping[str, Module], flow: Flow) -> N
         flow.faults.append(_failed(source, "catalog", error))
     else:
         flow.source = source.label
-        flow.offered = Catalog(
-            dict(catalog.products), dict(catalog.collections), dict(catalog.unreadable), catalog.events, catalog.where
-        )
+        flow.offered = replace(catalog, products=dict(catalog.products))
         flow.makers = dict.fromkeys(catalog.products, source.label)
 
 

@@ -11,8 +11,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import perf_counter
 
+from evproc import __version__
+
 from .binding import Binding
 from .config import Configured
+from .dumping import results_hash
 from .engine import Engine, Waiting, block_size
 from .errors import ConfigurationError, Fault, in_context
 from .flow import Flow, failed_check, kind_of, resolve
@@ -56,10 +59,15 @@ def check(process: Process) -> tuple[list[Fault], list[str]]:
             plan, faults = await _prepare(process)
         finally:
             failed.extend(await _end_services(process))
-        noted = [text for service in process.services.values() for text in service.warnings]
-        return faults, [*plan.schedule.warnings, *noted, *map(str, failed)]
+        return faults, [*plan.schedule.warnings, *_warnings(process), *map(str, failed)]
 
     return run_anywhere(look)
+
+
+def _warnings(process: Process) -> list[str]:
+    """What modules and services want the user to know."""
+    parts: list[Configured] = [*process.modules.values(), *process.services.values()]
+    return [text for part in parts for text in part.warnings]
 
 
 async def _prepare(process: Process) -> tuple[Plan, list[Fault]]:
@@ -123,7 +131,8 @@ async def _run(process: Process, progress: ProgressCallback | None, interrupts: 
         report.warnings = list(plan.schedule.warnings)
         options = process.options
         with ThreadPoolExecutor(options.threads, thread_name_prefix="evproc") as pool:
-            job = Job(process.name, process.services, pool, int(options.in_flight * MEGABYTE))
+            provenance = {"process": process.name, "evproc": __version__, "configuration": results_hash(process)}
+            job = Job(process.name, process.services, pool, int(options.in_flight * MEGABYTE), provenance)
             await _run_job(process, plan, job, report, progress, interrupts)
     except BaseException:
         await _end_services(process)
@@ -133,7 +142,7 @@ async def _run(process: Process, progress: ProgressCallback | None, interrupts: 
         raise failures[0]
     for label, service in process.services.items():
         report.services[label] = service.report()
-        report.warnings.extend(service.warnings)
+    report.warnings.extend(_warnings(process))
     report.peak_memory_mb = peak_memory_mb()
     report.limit = limit_line(report)
     return report

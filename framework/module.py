@@ -1,7 +1,7 @@
 """The whole contract of a module author.
 
-A module is a class with a nested `Config` (its parameters, as pydantic fields) and one or two methods. There are five kinds,
-and two that hand out work:
+A module is a class with a nested `Config` (its parameters, as pydantic fields) and one or two methods. There are five
+kinds, and two that hand out work:
 
     Source             chunks(keys)                     yields `Chunk`s of events
     Producer           produce(event)                   returns the product
@@ -11,11 +11,12 @@ and two that hand out work:
     ExternalProducer   acquire(event), produce(event, result)
     ExternalFilter     acquire(event), filter(event, result)
 
-Each method has a twin for a whole block, `produce_columns(columns)` and so on, that gets all events at once as arrays and
-returns an array; a module defines one of the two. Analyzers and output modules see the events in the order of the input.
+Each method has a twin for a whole block, `produce_columns(columns)` and so on, that gets all events at once as arrays
+and returns an array; a module defines one of the two. Analyzers and output modules see the events in the order of the
+input.
 
-What a module reads is declared by its `InputTag` parameters and by `consumes`; what it makes by `produces`. The product of a
-module is named by the module's label; with several, `produce` returns a dict, and they are named `label:instance`.
+What a module reads is declared by its `InputTag` parameters and by `consumes`; what it makes by `produces`. The product
+of a module is named by the module's label; with several, `produce` returns a dict, and they are named `label:instance`.
 """
 
 from __future__ import annotations
@@ -101,6 +102,8 @@ class Catalog:
     """How many events there will be, if that is known."""
     where: str = ""
     """What was looked at, for messages."""
+    files: tuple[str, ...] = ()
+    """The files that are read."""
 
 
 class Source(Module):

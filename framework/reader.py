@@ -1,7 +1,7 @@
 """The reader: gets chunks from the source in a thread of its own, one ahead, and cuts them into blocks.
 
-Reading ahead hides the latency of a remote file; it is bounded by bytes. A chunk counts against the budget from the moment that
-it is read until the last of its blocks has ended, because the columns of a block are views of the chunk.
+Reading ahead hides the latency of a remote file; it is bounded by bytes. A chunk counts against the budget from the
+moment that it is read until the last of its blocks has ended, because the columns of a block are views of the chunk.
 """
 
 from __future__ import annotations

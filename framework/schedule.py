@@ -1,17 +1,18 @@
 """The schedule: which module runs after which, and for which events, decided before the first event.
 
-The problem. Paths, tasks and data flow say only *partly* in which order modules run. CMSSW decides the rest per event while it
-runs; in Python that costs more than the modules. So it is decided once, and what is left at run time is a flat list of steps.
+The problem. Paths, tasks and data flow say only *partly* in which order modules run. CMSSW decides the rest per event
+while it runs; in Python that costs more than the modules. So it is decided once, and what is left at run time is a flat
+list of steps.
 
-The form. A *mask* is the set of events that have passed some filters of a path, in order; mask 0 is all events. A *node* is
-(module, mask, phase): the module runs for the events of that mask that it has not run for yet. A module on two paths thus runs
-once per event, and a producer that nothing schedules gets one node for each mask in which somebody reads its product: it runs
-only for events in which it is needed. External work has two nodes, `acquire` and `collect`.
+The form. A *mask* is the set of events that have passed some filters of a path, in order; mask 0 is all events. A
+*node* is (module, mask, phase): the module runs for the events of that mask that it has not run for yet. A module on
+two paths thus runs once per event, and a producer that nothing schedules gets one node for each mask in which somebody
+reads its product: it runs only for events in which it is needed. External work has two nodes, `acquire` and `collect`.
 
-A node waits for the filters of its mask and for the makers of what it reads, and for nothing else. Among the nodes that are
-free, `acquire` goes first and `collect` last: work is handed out as early as its inputs and its path's filters allow, and waited
-for as late as possible. Analyzers and output modules make the *tail*: they run last, for one block at a time, in the order of
-the input.
+A node waits for the filters of its mask and for the makers of what it reads, and for nothing else. Among the nodes that
+are free, `acquire` goes first and `collect` last: work is handed out as early as its inputs and its path's filters
+allow, and waited for as late as possible. Analyzers and output modules make the *tail*: they run last, for one block at
+a time, in the order of the input.
 
 The cost. Order among modules of a path that do not depend on each other is not kept; only side effects could tell.
 """

@@ -19,11 +19,6 @@ S = TypeVar("S", bound="Service")
 class Service(Configured):
     """Something that a whole job shares. All methods run in the event loop of the job."""
 
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        self.warnings: list[str] = []
-        """What the user should know, and does not keep the job from running."""
-
     async def check(self, modules: Mapping[str, Module]) -> list[Fault]:
         """Everything that would keep the job from running, found before the first event. May open connections."""
         return []
@@ -57,7 +52,8 @@ class Job:
     """For calls that block."""
     in_flight_bytes: int
     """Budget of external work in flight, bytes."""
-    extra: dict[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    """What output files say of where they come from: process, version of evproc, hash of the configuration."""
 
     def service(self, kind: type[S], label: str = "") -> S:
         """The service of a kind. Raises ConfigurationError if the process has none."""

@@ -8,12 +8,14 @@ A *block* is open from the moment that it is taken from the source until its las
     THREAD      one of its steps runs in a thread
     TURN        it is at its tail, and an earlier block has not ended
 
-and `decide` says what the CPU does next: go on with the oldest block that is ready; if none is, open another, which is what keeps
-the CPU busy for any latency of the network; if that is not allowed, wait. The oldest goes first because it holds memory longest
-and because the tail needs the blocks in order. Blocks are opened only when none is ready, so nothing is read that need not be.
+and `decide` says what the CPU does next: go on with the oldest block that is ready; if none is, open another, which is
+what keeps the CPU busy for any latency of the network; if that is not allowed, wait. The oldest goes first because it
+holds memory longest and because the tail needs the blocks in order. Blocks are opened only when none is ready, so
+nothing is read that need not be.
 
-Invariants: blocks are numbered in the order of the input; `turn` is the oldest open block, or the next to be opened; a block whose
-number is `turn` never waits for its turn; bytes in flight and bytes open are the sums over what was taken and not given back.
+Invariants: blocks are numbered in the order of the input; `turn` is the oldest open block, or the next to be opened; a
+block whose number is `turn` never waits for its turn; bytes in flight and bytes open are the sums over what was taken
+and not given back.
 """
 
 from __future__ import annotations

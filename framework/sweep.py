@@ -1,9 +1,9 @@
 """A sweep: one function called for many events, in pieces that do not hold the event loop.
 
-The calls are a list comprehension over a list's iterator: the interpreter runs a Python function called there without leaving its
-loop, which `map` cannot, so ten calls an event cost little more than the calls. When a call raises, the iterator knows how
-many events are left, so the event that failed is known without counting. The number of events in a piece follows the time that
-they take.
+The calls are a list comprehension over a list's iterator: the interpreter runs a Python function called there without
+leaving its loop, which `map` cannot, so ten calls an event cost little more than the calls. When a call raises, the
+iterator knows how many events are left, so the event that failed is known without counting. The number of events in a
+piece follows the time that they take.
 """
 
 from __future__ import annotations

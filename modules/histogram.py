@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from evproc.framework import Analyzer, Block, Columns, Fault, Input, InputTag, Job, OutputError, Parameter
 from evproc.framework.columns import Array, Column, Flat, Jagged
 
-from .new_files import directory_problem, part_path
+from .new_files import directory_problem, make_directory, part_path
 
 _PICTURES = (".png", ".pdf", ".svg")
 _STORES = (".root", ".json")
@@ -88,11 +89,9 @@ class HistogramAnalyzer(Analyzer):
     def _file_problems(self) -> list[tuple[str, str]]:
         problems = []
         if self.config.plot:
-            try:
-                import matplotlib as _matplotlib  # noqa: F401 - tried for being there
-                import mplhep as _mplhep  # noqa: F401
-            except ImportError as error:
-                problems.append(("plot", f"plots need {error.name}; install evproc[plot]"))
+            missing = [name for name in ("matplotlib", "mplhep") if find_spec(name) is None]
+            if missing:
+                problems.append(("plot", f"plots need {' and '.join(missing)}; install evproc[plot]"))
             path = Path(self.config.plot)
             if path.suffix and path.suffix.lower() not in _PICTURES:
                 problems.append(("plot", f"'{path.name}' is no picture; use {', '.join(_PICTURES)} or a directory"))
@@ -111,9 +110,11 @@ class HistogramAnalyzer(Analyzer):
         return problems
 
     def begin_job(self, job: Job) -> None:
-        """Make empty histograms."""
+        """Make empty histograms, and the directories of the files. Raises OutputError."""
         import hist
 
+        for name in filter(None, (self.config.plot, self.config.file)):
+            make_directory(Path(name))
         self.histograms = {}
         for block in self.config.histograms:
             axis = hist.axis.Regular(block.bins, block.start, block.stop, name=block.title, label=block.axis_label)

@@ -6,6 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from evproc.framework import OutputError
+
 
 def part_path(path: Path) -> Path:
     """The temporary name of a file that is being written: in the same directory, so that renaming is one step."""
@@ -13,14 +15,24 @@ def part_path(path: Path) -> Path:
 
 
 def directory_problem(path: Path) -> str:
-    """Why no file `path` can be made in its directory; empty if it can."""
-    directory = path.parent
-    if not directory.is_dir():
-        return f"there is no directory '{directory}' for '{path.name}'"
+    """Why no file `path` can be made; empty if it can. Directories that are not there will be made."""
     if path.is_dir():
         return f"'{path}' is a directory"
+    directory = path.absolute().parent
+    while not directory.exists():
+        directory = directory.parent
+    if not directory.is_dir():
+        return f"'{directory}' is a file, so there can be no '{path}' below it"
     try:
         with tempfile.TemporaryFile(dir=directory):
             return ""
     except OSError as error:
         return f"nothing can be written to the directory '{directory}': {error.strerror}"
+
+
+def make_directory(path: Path) -> None:
+    """Make the directory that a file will be in. Raises OutputError."""
+    try:
+        path.absolute().parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the directory of '{path}': {error.strerror}") from error

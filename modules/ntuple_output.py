@@ -12,7 +12,6 @@ the first batch depends on the events alone (event_buffer.py), so the file does 
 from __future__ import annotations
 
 import errno
-import logging
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -28,14 +27,13 @@ from .casting import Lossy
 from .column_types import normal_type
 from .event_buffer import EventBuffer
 from .keeping import select_products
-from .new_files import directory_problem, part_path
+from .new_files import directory_problem, make_directory, part_path
 from .output_schema import IDENTITY, Schema, branch_name, fix_schema, is_single
 from .writers import Compression, Settings, Writer, count_entries, open_writer, why_unwritable
 
 Format = Literal["ttree", "rntuple", "parquet"]
 BUFFER_BYTES = 16_000_000
 _SUFFIXES: dict[str, Format] = {".root": "ttree", ".parquet": "parquet", ".pq": "parquet"}
-_log = logging.getLogger("evproc")
 
 
 class NtupleOutput(OutputModule):
@@ -97,7 +95,7 @@ class NtupleOutput(OutputModule):
         """The products that are written. Raises ConfigurationError for patterns and types that cannot be."""
         self._keys, problems = select_products(self.config.keep, offered)
         self._collections = dict(offered.collections)
-        self._inputs = tuple(getattr(offered, "files", ()))
+        self._inputs = offered.files
         self._types = {key: normal for key in self._keys if (normal := normal_type(offered.products[key]))}
         names: dict[str, str] = {}
         for key in self._keys:
@@ -138,11 +136,11 @@ class NtupleOutput(OutputModule):
         return ""
 
     def begin_job(self, job: Job) -> None:
-        """Be ready for events."""
+        """Be ready for events. Raises OutputError."""
+        make_directory(self.path)
         self._reset()
         self._buffer = EventBuffer(self.config.buffer_events, BUFFER_BYTES)
-        provenance = job.extra.get("provenance", {})
-        self._provenance = {str(key): str(value) for key, value in provenance.items()}
+        self._provenance = dict(job.provenance)
 
     # Events
 
@@ -220,7 +218,9 @@ class NtupleOutput(OutputModule):
             raise self._cannot_write(error) from error
         if self._schema.unknown:
             names = ", ".join(self._schema.unknown)
-            _log.warning("%s: no events, and no declared types, so there are no branches for %s", self._place(), names)
+            self.warnings.append(
+                f"{self._place()}: no events, and no declared types, so there are no branches for {names}"
+            )
 
     # The end
 
@@ -256,7 +256,7 @@ class NtupleOutput(OutputModule):
         self._open_parts.discard(self._part)
         self._part = None
         if not self._events:
-            _log.warning("%s: 0 events were written", self._place())
+            self.warnings.append(f"{self._place()}: 0 events were written")
         self._report = OutputReport(self.label, str(self.path), self._events, nbytes)
 
     def discard(self) -> None:

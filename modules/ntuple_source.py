@@ -34,13 +34,6 @@ _USUAL_NAMES = {"run": "run", "luminosity_block": "luminosityBlock", "event": "e
 
 
 @dataclass(slots=True)
-class FileCatalog(Catalog):
-    """What the files offer, and which files they are."""
-
-    files: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
 class _Layout:
     """What the first file says; all others must agree."""
 
@@ -111,7 +104,7 @@ class NtupleSource(Source):
         for part, name in layout.identity.items():
             if name in unreadable:
                 raise InputError(f"the branch '{name}' names the {part} of events: {unreadable[name]}")
-        return FileCatalog(
+        return Catalog(
             products,
             find_collections(products, layout.counters),
             unreadable,

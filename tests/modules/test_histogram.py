@@ -154,6 +154,7 @@ def test_a_job_that_fails_leaves_no_picture(tmp_path: Path, make_columns: Make, 
     analyzer.analyze_columns(make_columns({"x": np.ones(3)}))
     analyzer.end_job()
     analyzer.discard()
+    (tmp_path / "gone").rmdir()
     with pytest.raises(OutputError, match=r"x\.png' cannot be written: No such file"):
         analyzer.commit()
     assert list(tmp_path.iterdir()) == []
@@ -161,18 +162,19 @@ def test_a_job_that_fails_leaves_no_picture(tmp_path: Path, make_columns: Make, 
 
 def test_wrong_parameters_are_faults(tmp_path: Path) -> None:
     """Empty ranges, names that occur twice and files that cannot be written are found before the first event."""
+    (tmp_path / "a_file").touch()
     analyzer = HistogramAnalyzer(
         histograms=[
             Histogram(of="x", bins=4, start=4.0, stop=0.0),
             Histogram(of="x", bins=4, start=0.0, stop=1.0),
         ],
-        plot=str(tmp_path / "no" / "x.png"),
+        plot=str(tmp_path / "a_file" / "x.png"),
         file=str(tmp_path / "counts.csv"),
     )
     found = {fault.key: fault.message for fault in analyzer.check()}
     assert found["histograms.0.stop"] == "the range from 4.0 to 0.0 is empty"
     assert "two histograms have the name 'x'" in found["histograms.1.name"]
-    assert "there is no directory" in found["plot"]
+    assert "is a file, so there can be no" in found["plot"]
     assert "no suffix" in found["file"]
     wrong = HistogramAnalyzer(histograms=[Histogram(of="x", bins=0, start=0.0, stop=1.0)])
     assert [fault.key for fault in wrong.faults()] == ["histograms.0.bins"]

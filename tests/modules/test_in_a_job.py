@@ -119,8 +119,9 @@ def test_a_job_that_fails_leaves_nothing(write_events: Write, tmp_path: Path, mo
 
 
 def test_faults_of_files_come_together_before_the_first_event(write_events: Write, tmp_path: Path) -> None:
-    """An unknown product, a bad pattern, a directory that is missing and a cut without limits: one list."""
-    process = skim(write_events("in.root", 10), tmp_path / "none", "out")
+    """An unknown product, a bad pattern, a directory that cannot be and a cut without limits: one list."""
+    (tmp_path / "a_file").touch()
+    process = skim(write_events("in.root", 10), tmp_path / "a_file", "out")
     process.out.set(keep=["Jet", "Muon_*", "leadink"])
     process.some.set(at_least=None)
     process.hard.set(of="leeding")
@@ -132,7 +133,7 @@ def test_faults_of_files_come_together_before_the_first_event(write_events: Writ
         "there is no product 'leadink'; did you mean 'leading'?",
         "give at_least, at_most or both",
         "did you mean 'leading'?",
-        "there is no directory",
+        "is a file, so there can be no",
     ):
         assert any(text in fault for fault in faults), (text, faults)
 

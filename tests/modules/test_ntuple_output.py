@@ -397,7 +397,7 @@ def test_outputs_that_cannot_be_are_faults_before_the_first_event(tmp_path: Path
         assert fault.key == "file"
         return fault.message
 
-    assert "there is no directory" in problem("none/out.root")
+    assert "is a file, so there can be no" in problem("there.root/out.root")
     assert "does not say its format" in problem("out.h5")
     assert "exists; set overwrite" in problem("there.root", overwrite=False)
     assert "is a directory" in problem("", format="ttree")
@@ -427,7 +427,7 @@ def test_two_outputs_to_one_file_are_refused(tmp_path: Path, make_columns: Make,
 
 def test_the_provenance_is_in_the_file(tmp_path: Path, make_columns: Make, job: Job) -> None:
     """What the job says of itself is stored with the events."""
-    job.extra["provenance"] = {"hash": "abc"}
+    job.provenance = {"hash": "abc"}
     for form in ("ttree", "parquet"):
         path = path_for(tmp_path, form)
         write(NtupleOutput(file=str(path)), {"x": np.arange(4)}, make_columns, job)
