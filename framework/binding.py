@@ -10,11 +10,11 @@ import numpy as np
 from .block import Block
 from .columns import column_from_array
 from .errors import EvprocError, InternalError, in_context
-from .event import View
 from .flow import KINDS, Flow, kind_of
 from .module import ExternalWork, products_of, uses_columns
 from .report import ModuleReport
 from .schedule import Step
+from .store import View
 
 BOOLEANS = frozenset((bool, np.bool_))
 

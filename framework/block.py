@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from .event import Event, Store, View
+from .event import Event
 from .schedule import ALL_EVENTS, Mask
+from .store import Store, View
 from .sweep import Sweep
 
 

@@ -1,22 +1,22 @@
 """What a module sees of an event, and of a block of events.
 
-The values of a block live in one `Store`: a column per product, for all events of the block. `Event` is a pair (store,
-number) and nothing more, so a thousand of them cost little, and all modules share them. Before each step the engine
-points `store.view` at what this module declared; a look-up is then two dictionary accesses, and reading an undeclared
-product is an error that names it.
+`Event` is a number in a block and nothing more, so a thousand of them cost little, and all modules share them. What they show
+is in a dict that they hold in common: before each step the engine clears it, and it fills as this module reads what it has
+declared. A look-up is then two dictionary accesses; reading an undeclared product is an error that names it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import repeat
-from sys import getrefcount
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .columns import Array, Column, Flat, Jagged, Nested, column_from_events, concatenate
-from .errors import ProductNotFound, did_you_mean
+from .columns import Array, Column, Jagged
+from .errors import did_you_mean
+
+if TYPE_CHECKING:
+    from .store import Store, View
 
 
 class EventID(NamedTuple):
@@ -28,6 +28,33 @@ class EventID(NamedTuple):
 
     def __str__(self) -> str:
         return f"run {self.run}, luminosity block {self.luminosity_block}, event {self.event}"
+
+
+class EventIDs:
+    """The identities of the events of a block, as three arrays (events,)."""
+
+    __slots__ = ("event", "luminosity_block", "run")
+
+    def __init__(self, run: Array, luminosity_block: Array, event: Array) -> None:
+        self.run = run
+        self.luminosity_block = luminosity_block
+        self.event = event
+
+    @classmethod
+    def numbered(cls, first: int, count: int) -> EventIDs:
+        """Identities for events that have none: run 1, luminosity block 1, events numbered from `first`."""
+        ones = np.ones(count, dtype=np.uint32)
+        return cls(ones, ones, np.arange(first, first + count, dtype=np.uint64))
+
+    def __len__(self) -> int:
+        return len(self.event)
+
+    def __getitem__(self, number: int) -> EventID:
+        return EventID(int(self.run[number]), int(self.luminosity_block[number]), int(self.event[number]))
+
+    def slice(self, start: int, stop: int) -> EventIDs:
+        """The identities from `start` to `stop`."""
+        return EventIDs(self.run[start:stop], self.luminosity_block[start:stop], self.event[start:stop])
 
 
 class Event:
@@ -76,37 +103,6 @@ class BlockHandle:
         """The per-event values of a product that is read for the first time. Raises ProductNotFound."""
         values = self.values[key] = self.view[key]
         return values
-
-
-class EventPool:
-    """Events of blocks that have ended, to be used again: making one costs as much as three calls of a small module.
-
-    Only events that nobody else refers to are taken back, so that no module can hold one and see it become another.
-    """
-
-    KEPT = 16
-    """Lists of events that are kept at most."""
-
-    def __init__(self) -> None:
-        self._spare: list[tuple[BlockHandle, list[Event]]] = []
-        #: references to an event that only its list holds, as `max(map(getrefcount, ...))` counts them
-        self._alone = max(map(getrefcount, [Event(BlockHandle(), 0)]))
-        self._ended = Store(0, EventIDs.numbered(0, 0), 0, "", self)
-
-    def take(self, size: int) -> tuple[BlockHandle, list[Event]]:
-        """A handle and `size` events on it."""
-        if self._spare:
-            handle, events = self._spare.pop()
-            if len(events) >= size:
-                return handle, events
-        handle = BlockHandle()
-        return handle, list(map(Event, repeat(handle), range(size)))
-
-    def give(self, handle: BlockHandle, events: list[Event]) -> None:
-        """A block has ended. Events of it that somebody still holds can be read no more."""
-        handle.show(self._ended, self._ended.view)
-        if len(self._spare) < self.KEPT and max(map(getrefcount, events)) <= self._alone:
-            self._spare.append((handle, events))
 
 
 class Collection:
@@ -162,244 +158,6 @@ class CollectionColumns:
         return values
 
 
-class Partial(list[Any]):
-    """Per-event values of a product that only some events of the block have."""
-
-    ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "<absent>"})()
-
-    def __init__(self, key: str, values: Sequence[Any], index: Sequence[int], size: int) -> None:
-        super().__init__([self.ABSENT] * size)
-        self.key = key
-        self.update(values, index)
-
-    def update(self, values: Sequence[Any], index: Sequence[int]) -> None:
-        """Set the values of the events named by `index`."""
-        put = super().__setitem__
-        for number, value in zip(index, values, strict=True):
-            put(number, value)
-
-    def __getitem__(self, number: Any) -> Any:
-        value = super().__getitem__(number)
-        if value is Partial.ABSENT:
-            raise ProductNotFound(
-                f"product '{self.key}' was not made for this event: its path had ended before its module"
-            )
-        return value
-
-
-class Store:
-    """The products of one block: for each key a column, a list with one value per event, or both."""
-
-    __slots__ = (
-        "_all",
-        "_events",
-        "_gaps",
-        "_handle",
-        "_pool",
-        "_shared",
-        "_view",
-        "columns",
-        "first",
-        "ids",
-        "lists",
-        "size",
-        "where",
-    )
-
-    def __init__(self, size: int, ids: EventIDs, first: int, where: str, pool: EventPool | None = None) -> None:
-        self.size = size
-        self.ids = ids
-        #: entry number in the job of the block's first event
-        self.first = first
-        #: file and entries, for messages
-        self.where = where
-        #: key -> column over all events of the block
-        self.columns: dict[str, Column] = {}
-        #: key -> one value per event; made from the column when first needed
-        self.lists: dict[str, Any] = {}
-        #: key -> the numbers of the events that a columnar module has made it for, where these are not all
-        self._gaps: dict[str, Array] = {}
-        #: id of an array of offsets -> that array, and the slices that it stands for
-        self._shared: dict[int, tuple[Array, list[slice]]] = {}
-        self._view = View(self, {}, "")
-        self._pool = pool or EventPool()
-        self._handle: BlockHandle | None = None
-        #: the list that the pool gave, which may be longer than the block
-        self._all: list[Event] = []
-        self._events: list[Event] | None = None
-
-    @property
-    def view(self) -> View:
-        """What the module that runs at present may read."""
-        return self._view
-
-    @view.setter
-    def view(self, view: View) -> None:
-        self._view = view
-        if self._handle is not None:
-            self._handle.show(self, view)
-
-    @property
-    def events(self) -> list[Event]:
-        """The events of the block; made when first needed."""
-        if self._events is None:
-            self._handle, self._all = self._pool.take(self.size)
-            self._handle.show(self, self._view)
-            self._events = self._all if len(self._all) == self.size else self._all[: self.size]
-        return self._events
-
-    def event_id(self, number: int) -> EventID:
-        """The identity of an event of the block."""
-        return self.ids[number]
-
-    def per_event(self, key: str) -> Any:
-        """The per-event values of a product, made from its column when first needed."""
-        values = self.lists.get(key)
-        if values is None:
-            column = self.columns[key]
-            values = (
-                column.per_event(self._slices(column.offsets)) if isinstance(column, Jagged) else column.per_event()
-            )
-            index = self._gaps.get(key)
-            if index is not None:
-                values = Partial(key, values, index.tolist(), self.size)
-            self.lists[key] = values
-        return values
-
-    def _slices(self, offsets: Array) -> list[slice]:
-        """One slice per event; made once for all columns that share their offsets."""
-        known = self._shared.get(id(offsets))
-        if known is None:
-            bounds = offsets.tolist()
-            known = self._shared[id(offsets)] = (offsets, list(map(slice, bounds[:-1], bounds[1:])))
-        return known[1]
-
-    def put_values(self, key: str, values: list[Any], index: Sequence[int] | None) -> None:
-        """Keep what per-event calls returned for the events of `index` (None: all)."""
-        if index is None:
-            self.lists[key] = values
-            return
-        known = self.lists.get(key)
-        if isinstance(known, Partial):
-            known.update(values, index)
-        else:
-            self.lists[key] = Partial(key, values, index, self.size)
-
-    def put_column(self, key: str, column: Column, index: Sequence[int] | None) -> None:
-        """Keep what a columnar call returned for the events of `index` (None: all)."""
-        self.lists.pop(key, None)
-        if index is None:
-            self.columns[key] = column
-        elif key in self._gaps:
-            order = np.concatenate([self._gaps[key], np.asarray(index, dtype=np.int64)])
-            self.columns[key] = concatenate([self.columns[key], column])
-            self._gaps[key] = order
-        else:
-            self.columns[key] = column
-            self._gaps[key] = np.asarray(index, dtype=np.int64)
-
-    def column(self, key: str, index: Sequence[int] | None) -> Column:
-        """The column of a product for the events of `index` (None: all)."""
-        column = self.columns.get(key)
-        if column is None:
-            values = self.lists[key]
-            if index is not None:
-                values = [values[number] for number in index]
-            elif isinstance(values, Partial):
-                values = [values[number] for number in range(self.size)]
-            try:
-                column = column_from_events(values)
-            except TypeError as error:
-                raise TypeError(f"product '{key}': {error}") from error
-            if index is None:
-                self.columns[key] = column
-            return column
-        gaps = self._gaps.get(key)
-        if gaps is not None:
-            wanted = np.arange(self.size) if index is None else np.asarray(index, dtype=np.int64)
-            places = np.full(self.size, -1, dtype=np.int64)
-            places[gaps] = np.arange(len(gaps))
-            rows = places[wanted]
-            if (rows < 0).any():
-                raise ProductNotFound(f"product '{key}' was not made for all of these events")
-            return column.take(rows)
-        if index is None or len(index) == self.size:
-            return column
-        return column.take(np.asarray(index, dtype=np.int64))
-
-    def close(self) -> None:
-        """Release everything. Events, views and the store refer to one another, so they would live on until a collection."""
-        self.columns.clear()
-        self.lists.clear()
-        self._gaps.clear()
-        self._shared.clear()
-        self._events = None
-        if self._handle is not None:
-            self._pool.give(self._handle, self._all)
-            self._handle = None
-        self._view = View(self, {}, "(its block has ended)")
-
-    def drop(self, key: str) -> None:
-        """Release a product."""
-        self.columns.pop(key, None)
-        self.lists.pop(key, None)
-        self._gaps.pop(key, None)
-
-
-class EventIDs:
-    """The identities of the events of a block, as three arrays (events,)."""
-
-    __slots__ = ("event", "luminosity_block", "run")
-
-    def __init__(self, run: Array, luminosity_block: Array, event: Array) -> None:
-        self.run = run
-        self.luminosity_block = luminosity_block
-        self.event = event
-
-    @classmethod
-    def numbered(cls, first: int, count: int) -> EventIDs:
-        """Identities for events that have none: run 1, luminosity block 1, events numbered from `first`."""
-        ones = np.ones(count, dtype=np.uint32)
-        return cls(ones, ones, np.arange(first, first + count, dtype=np.uint64))
-
-    def __len__(self) -> int:
-        return len(self.event)
-
-    def __getitem__(self, number: int) -> EventID:
-        return EventID(int(self.run[number]), int(self.luminosity_block[number]), int(self.event[number]))
-
-    def slice(self, start: int, stop: int) -> EventIDs:
-        """The identities from `start` to `stop`."""
-        return EventIDs(self.run[start:stop], self.luminosity_block[start:stop], self.event[start:stop])
-
-
-class View(dict[str, Any]):
-    """What one module may read of a block: its declared products, each turned into per-event values when first read."""
-
-    __slots__ = ("allowed", "label", "store")
-
-    def __init__(self, store: Store, allowed: dict[str, tuple[str, ...] | None], label: str) -> None:
-        super().__init__()
-        self.store = store
-        #: key -> None for a product, or the fields of a collection
-        self.allowed = allowed
-        self.label = label
-
-    def __missing__(self, key: str) -> Any:
-        try:
-            fields = self.allowed[key]
-        except KeyError:
-            raise self.undeclared(key) from None
-        values = self.store.per_event(key) if fields is None else CollectionColumns(self, key, fields)
-        self[key] = values
-        return values
-
-    def undeclared(self, key: str) -> ProductNotFound:
-        """The error for reading a product that the module does not declare."""
-        near = did_you_mean(key, self.allowed)
-        return ProductNotFound(f"module '{self.label}' reads '{key}', which it does not declare as an input{near}")
-
-
 class Columns:
     """A block of events as a columnar module sees it.
 
@@ -450,17 +208,3 @@ class Columns:
             return ids
         index = np.asarray(self._index, dtype=np.int64)
         return EventIDs(ids.run[index], ids.luminosity_block[index], ids.event[index])
-
-
-__all__ = [
-    "Collection",
-    "Columns",
-    "Event",
-    "EventID",
-    "EventIDs",
-    "Flat",
-    "Jagged",
-    "Nested",
-    "Store",
-    "View",
-]

@@ -15,9 +15,9 @@ from typing import Any
 
 from .columns import cut, share_offsets
 from .errors import EvprocError, InputError
-from .event import EventPool, Store
 from .module import Chunk, Source
 from .state import Budget
+from .store import EventPool, Store
 
 AHEAD = 1
 """Chunks that may be waiting, read and not begun."""

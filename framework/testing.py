@@ -23,11 +23,12 @@ import numpy as np
 from .columns import Column, Flat, Jagged, Nested, column_from_array, column_from_events
 from .config import Parameter
 from .errors import did_you_mean
-from .event import Columns, Event, EventID, EventIDs, Store, View
+from .event import Columns, Event, EventID, EventIDs
 from .flow import kind_of
 from .module import Analyzer, Catalog, Chunk, Module, Source, products_of
 from .process import EndPath, Path, Process
 from .service import Service
+from .store import Store, View
 
 Events: TypeAlias = Sequence[Mapping[str, Any]] | Mapping[str, Any]
 """A dict for each event, or an array for each product."""

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from evproc.framework.columns import Flat, column_from_array
 from evproc.framework.errors import ProductNotFound
-from evproc.framework.event import Columns, EventID, EventIDs, Partial, Store, View
+from evproc.framework.event import Columns, EventID, EventIDs
+from evproc.framework.store import Partial, Store, View
 from evproc.framework.testing import make_columns, make_events, make_store
 
 JETS: list[dict[str, Any]] = [

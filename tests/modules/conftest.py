@@ -13,7 +13,8 @@ import pytest
 import uproot
 
 from evproc.framework.columns import Column
-from evproc.framework.event import Columns, EventIDs, Store, View
+from evproc.framework.event import Columns, EventIDs
+from evproc.framework.store import Store, View
 from evproc.modules.column_types import as_column
 
 REAL_DATA = Path(os.environ.get("EVPROC_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
