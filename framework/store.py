@@ -1,4 +1,4 @@
-"""The products of a block: for each a column, a list with one value per event, or both; one is made of the other when needed."""
+"""The products of a block: for each a column, a list with a value per event, or both; one is made of the other when needed."""
 
 from __future__ import annotations
 
