@@ -1,4 +1,4 @@
-"""A workflow with five faults, each of another kind."""
+"""A workflow with six faults, each of another kind."""
 
 from evproc.framework import EndPath, Path, Process
 from evproc.modules import CountFilter, NtupleOutput, NtupleSource, RangeFilter
