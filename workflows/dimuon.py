@@ -13,7 +13,6 @@ from evproc.modules import CountFilter, Histogram, HistogramAnalyzer, NtupleOutp
 from evproc.producers.dimuon import DimuonProducer
 
 OUTPUT = FilePath("output")
-OUTPUT.mkdir(exist_ok=True)
 
 process = Process("DIMUON")
 process.source = NtupleSource(files=["muons.root"])

@@ -10,7 +10,6 @@ from evproc.modules import CountFilter, Histogram, HistogramAnalyzer, NtupleOutp
 from evproc.producers.dimuon import DimuonColumns
 
 OUTPUT = FilePath("output")
-OUTPUT.mkdir(exist_ok=True)
 
 process = Process("DIMUON")
 process.source = NtupleSource(files=["muons.root"])

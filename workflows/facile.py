@@ -17,7 +17,6 @@ from evproc.sonic_client import Client, Fallback, InferenceService
 
 REPOSITORY = FilePath(__file__).resolve().parent.parent / "models"
 OUTPUT = FilePath("output")
-OUTPUT.mkdir(exist_ok=True)
 
 
 class ToySource(NtupleSource):

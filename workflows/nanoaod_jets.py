@@ -14,7 +14,6 @@ from evproc.sonic_client import Client, Fallback, InferenceService
 
 REPOSITORY = FilePath(__file__).resolve().parent.parent / "models"
 OUTPUT = FilePath("output")
-OUTPUT.mkdir(exist_ok=True)
 
 process = Process("JETS")
 process.source = NtupleSource(files=["nanoaod.root"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,9 +30,14 @@ class FacilePerformance(Analyzer):
     config: Config
 
     def check(self) -> list[Fault]:
-        """Whether pictures can be drawn."""
+        """Whether the picture can be drawn."""
         if find_spec("mplhep") is None:  # asked for, not imported: that takes a second
             return [Fault("plots need the extra `plot`: pip install 'evproc[plot]'", self.label, where=self.where)]
+        path = Path(self.config.plot).absolute()
+        folder = next(parent for parent in path.parents if parent.exists())
+        if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+            why = "it is a folder" if path.is_dir() else f"no file can be made in '{folder}'"
+            return [Fault(f"cannot draw '{self.config.plot}': {why}", self.label, "plot", self.where)]
         return []
 
     def begin_job(self, job: Job) -> None:
