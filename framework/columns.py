@@ -330,7 +330,7 @@ def concatenate(columns: Sequence[Column]) -> Column:
     if len(columns) == 1:
         return columns[0]
     if all(isinstance(column, Flat) for column in columns):
-        return Flat(_joined([column.array() for column in columns]))
+        return Flat(_joined([column.values for column in columns if isinstance(column, Flat)]))
     if all(isinstance(column, Jagged) for column in columns):
         compact = [column.compact() for column in columns if isinstance(column, Jagged)]
         counts = np.concatenate([np.diff(column.offsets) for column in compact])

@@ -481,7 +481,7 @@ import numpy as np
 from evproc.framework import Catalog, Job, OutputError
 from evproc.framework.columns import Flat
 from evproc.framework.event import Columns, EventIDs
-    from evproc.framework.store import Store, View
+from evproc.framework.store import Store, View
 from evproc.modules import NtupleOutput
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
