@@ -12,6 +12,7 @@ import pytest
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
     """No thread of a job outlives its test, and no task or coroutine is lost: collecting here makes Python warn of them."""
+    gc.freeze()  # what is there before the test need not be looked at after it
     yield
     gc.collect()
     left = [thread.name for thread in threading.enumerate() if thread.name.startswith("evproc")]

@@ -271,8 +271,11 @@ def test_nothing_of_a_block_outlives_it() -> None:
     process.source, process.make = numbers(200, chunk=50), Call(make)
     process.add, process.columns = Add(), AddColumns(of=["add"])
     process.out = Write(of=["columns"])
-    process.use = Look(of=["add"])
-    process.use.consumes = ("make",)
+
+    class Use(Look):
+        consumes = ("make",)
+
+    process.use = Use(of=["add"])
     process.end = EndPath(process.use, process.out)
     process.run()
     assert most[0] <= 20

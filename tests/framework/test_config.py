@@ -126,7 +126,7 @@ def test_an_unknown_attribute_is_named() -> None:
     module = Energy()
     module.label = "energy"
     with pytest.raises(AttributeError, match=r"Energy 'energy' has no attribute 'confg'"):
-        _ = module.confg
+        _ = module.confg  # type: ignore[attr-defined]  # the typing error is what is tested
 
 
 class Reader(Producer):

@@ -139,7 +139,7 @@ def test_a_fault_in_the_tensors_names_the_event(bad: Any, words: str, place: int
 def test_runs_of_one_shape_are_cut_where_the_shape_changes() -> None:
     """Only a model with a variable extent, or an optional input, needs cuts."""
     variable = model(TensorSpec("x", F4, (-1,)), TensorSpec("mask", F4, (), optional=True))
-    work = [{"x": np.zeros((2, width), "f4")} for width in (3, 3, 5, 3)]
+    work: list[Any] = [{"x": np.zeros((2, width), "f4")} for width in (3, 3, 5, 3)]
     work.append({**work[-1], "mask": np.zeros(2, "f4")})
     assert [len(run) for run in same_shapes(work, variable)] == [2, 1, 1, 1]
     assert [len(run) for run in same_shapes(work[:2], variable)] == [2]
