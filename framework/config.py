@@ -183,8 +183,26 @@ def faults_of(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
             message = f"parameter '{location[-1]}' must be given"
         else:
             message = f"{item['msg'][0].lower()}{item['msg'][1:]}, not {item['input']!r}"
-        found.append(Fault(message, key=".".join(location)))
+        key = ".".join(_without_branches(model, location))
+        if found and found[-1].key == key:  # another branch of the same union
+            before = found.pop()
+            given = f", not {item['input']!r}"
+            message = f"{before.message.removesuffix(given)}, or {message}"
+        found.append(Fault(message, key=key))
     return found
+
+
+def _without_branches(model: Any, location: list[str]) -> list[str]:
+    """A location without the names that pydantic gives to the branches of a union."""
+    kept: list[str] = []
+    for part in location:
+        fields = getattr(model, "model_fields", None)
+        if part.isdecimal():
+            kept.append(part)
+        elif fields is not None:
+            kept.append(part)
+            model = block_type(fields[part]) if part in fields else None
+    return kept
 
 
 def _fields_at(model: Any, location: list[str]) -> list[str]:

@@ -164,7 +164,8 @@ class ExternalSteps:
                 return False
             pieces.remove(piece)
             results = self._results(block, binding, piece)
-            binding.tally.external_wait_s += perf_counter() - piece.since
+            count = block.store.size if piece.index is None else len(piece.index)
+            binding.tally.external_wait_s += (perf_counter() - piece.since) * count  # divided by all events at the end
             if piece.columns:
                 self._produce_block(block, binding, piece, results)
                 return True

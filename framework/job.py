@@ -259,6 +259,8 @@ def _fill(report: Report, engine: Engine, source: ModuleReport) -> None:
     report.busy_s = report.wall_s - report.waiting_external_s - report.waiting_input_s
     report.paths = [PathReport(label, engine.events_done, passed) for label, passed in engine.path_passed.items()]
     source.calls = engine.events_done
+    for tally in report.modules:
+        tally.external_wait_s /= max(1, tally.calls)
 
 
 @contextmanager

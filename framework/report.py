@@ -27,7 +27,7 @@ class ModuleReport:
     cpu_s: float = 0.0
     """Time in its methods, seconds."""
     external_wait_s: float = 0.0
-    """From the end of `acquire` to the begin of `produce`, summed over pieces of blocks, seconds."""
+    """From the end of `acquire` to the begin of `produce`, mean over events, seconds."""
 
 
 @dataclass(slots=True)
