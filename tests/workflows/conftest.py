@@ -131,13 +131,14 @@ def fails(evproc: Callable[..., Done], folder: Path) -> Callable[..., str]:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start the command `evproc` as a program of its own; it is killed with the test."""
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start the command `evproc` as a program of its own, with its own folder for logs; it is killed with the test."""
+    environment = {**os.environ, "TMPDIR": str(tmp_path_factory.mktemp("logs"))}
     started: list[subprocess.Popen[str]] = []
 
     def run(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
         command = [*EVPROC, *(str(argument) for argument in arguments)]
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
         started.append(subprocess.Popen(command, **streams, **options))
         return started[-1]
 
