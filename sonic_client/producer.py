@@ -14,8 +14,8 @@
         def produce(self, event, outputs):
             return outputs["energy"][:, 0]
 
-`acquire` returns the input tensors of one event, each with one row per object: (rows, ...). `produce` gets the outputs of just these
-rows: name -> (rows, ...). An event may have no rows. Nothing is seen of servers, requests or batches.
+`acquire` returns the input tensors of one event, each with one row per object: (rows, ...). `produce` gets the outputs of
+just these rows: name -> (rows, ...). An event may have no rows. Nothing is seen of servers, requests or batches.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class InferenceWork(ExternalWork):
         client: Client = Parameter(description="the model, and how it is asked")
 
     model_inputs: ClassVar[Mapping[str, str]] = {}
-    """The tensors that `acquire` makes: name -> type of one row, as `float32[36]`; held against the model before the first event."""
+    """The tensors that `acquire` makes: name -> type of one row, as `float32[36]`; held against the model at the begin."""
     model_outputs: ClassVar[Mapping[str, str]] = {}
     """The tensors that `produce` reads; only these are asked for. All, if none is named."""
 
