@@ -1,7 +1,8 @@
 """Coalescing: rows of many events, blocks and producers become few requests. Nothing here awaits or reads a clock.
 
 A request costs 100-200 us of client CPU however few rows it carries, so rows are collected until a request is full.
-Waiting for more rows is only right as long as more may come soon and the server has something to do. So a request that is not full leaves
+Waiting for more rows is only right as long as more may come soon and the server has something to do. So a request that
+is not full leaves
 
     - when nothing is in flight for the model: the server idles, and anything is better than nothing;
     - when the CPU of the job has nothing left to do: no more rows will come before an answer does;
