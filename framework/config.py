@@ -172,7 +172,7 @@ def _assign(target: dict[str, Any], path: list[str], value: Any) -> None:
 
 def faults_of(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
     """pydantic's findings as faults, with the nearest right name for each unknown key."""
-    found = []
+    found: list[Fault] = []
     for item in error.errors(include_url=False):
         location = [str(part) for part in item["loc"]]
         if item["type"] == "extra_forbidden":

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     import onnx
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
 OPSET = 15
 IR_VERSION = 8
@@ -86,7 +86,7 @@ def fix_statistics(network: torch.nn.Sequential, sample: torch.Tensor, clip: tup
     clip:   quantiles; the first normalisation's statistics are of the inputs clipped to these, so that they
             describe the bulk
     """
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     network.eval()
     hidden = sample
@@ -116,7 +116,7 @@ def onnx_model(
     metadata: what to write into the file's own notes, such as the seed
     """
     import onnx
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
     from onnx import TensorProto, helper, numpy_helper
 
     nodes: list[onnx.NodeProto] = []
@@ -185,7 +185,7 @@ def write_onnx(model: onnx.ModelProto, path: Path) -> None:
 
 def predictions(network: torch.nn.Sequential, inputs: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
     """The network's answers, in inference mode: inputs (rows, inputs) float32 to (rows, outputs) float32."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     network.eval()
     with torch.no_grad():

@@ -37,7 +37,7 @@ from .performance import performance_table, plot_performance
 from .sample import FALLING, FLAT, Spectrum, make_channels
 
 if TYPE_CHECKING:
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
 MIN_ENERGY = 0.1
 """Channels with less true energy are neither trained on nor evaluated, GeV; as in the public training code."""
@@ -70,7 +70,7 @@ def train(features: Floats, energy: Floats, *, seed: int, epochs: int) -> torch.
     features: (channels, 36) float32
     energy:   (channels,) float32, GeV
     """
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     torch.set_num_threads(1)
     torch.manual_seed(seed)
@@ -110,7 +110,7 @@ def main(arguments: list[str] | None = None) -> None:
     if chosen.events < 3 or chosen.epochs < 1:
         parser.error("three events at least (two of the falling spectrum, one of the flat one), and one epoch")
 
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     begin = time.perf_counter()
     flat = chosen.events * 2 // 5

@@ -32,7 +32,7 @@ from .network import INPUT, LAYERS, OUTPUT
 from .performance import plot_performance
 
 if TYPE_CHECKING:
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
 Floats = npt.NDArray[np.float32]
 
@@ -100,7 +100,7 @@ def train(features: Floats, ratio: Floats, *, seed: int, steps: int = STEPS) -> 
     features: (jets, 11) float32
     ratio:    (jets,) float32, generator over reconstructed pT
     """
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     torch.set_num_threads(1)
     torch.manual_seed(seed)

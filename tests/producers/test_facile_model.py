@@ -150,7 +150,7 @@ def test_the_onnx_file_is_the_trained_network(tmp_path: Path) -> None:
     """The exported file answers as the network does, and its normalisation has the statistics of the whole sample."""
     needs_torch()
     import onnxruntime
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     from evproc.producers.dense_network import fix_statistics, onnx_model, predictions, torch_network, write_onnx
 
