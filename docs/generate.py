@@ -29,7 +29,8 @@ from evproc.framework.plugins import discover
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(
-    r"<!-- (?P<what>example|output): (?P<of>.+?) -->\n```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"<!-- (?P<what>example|output): (?P<of>.+?) -->\n```(?P<language>\w+)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
 )
 REFERENCE = "<!-- reference -->\n"
 KINDS = {"source": "Sources", "producer": "Producers", "filter": "Filters", "analyzer": "Analyzers"} | {

@@ -110,3 +110,11 @@ def test_options_are_those_of_the_process() -> None:
     rows = re.findall(r"^\| `(\w+)` \| `?(.*?)`? \|", (ROOT / "docs" / "workflows.md").read_text(), re.MULTILINE)
     said = {name: default.split()[0] for name, default in rows}
     assert said == {name: f"{value:g}" if value != "auto" else value for name, value in Options().model_dump().items()}
+
+
+def test_figures_are_the_same_everywhere() -> None:
+    """The table of measured figures stands in the README and in the page on benchmarks, and is one table."""
+    pages = [(ROOT / name).read_text() for name in ("README.md", "docs/benchmarks.md")]
+    tables = [re.findall(r"^\| `\w+`: `\w+`.*$", page, re.MULTILINE) for page in pages]
+    assert tables[0]
+    assert tables[0] == tables[1]
