@@ -6,6 +6,7 @@ python docs/examples/toy_nanoaod.py nano.root
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import awkward as ak
 import numpy as np
@@ -14,7 +15,7 @@ import uproot
 FRACTIONS = ("chHEF", "neHEF", "chEmEF", "neEmEF", "muEF")
 
 
-def toy_events(events: int, seed: int) -> dict[str, ak.Array]:
+def toy_events(events: int, seed: int) -> dict[str, Any]:
     """Branches, and collections of branches, of random events."""
     random = np.random.default_rng(seed)
 
