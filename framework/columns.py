@@ -325,6 +325,23 @@ def cut(columns: dict[str, Column], start: int, stop: int) -> dict[str, Column]:
     return parts
 
 
+def bytes_before(columns: dict[str, Column], events: int) -> Array:
+    """The bytes that several columns hold before each event: (events + 1,) float64, from 0 on."""
+    even = 0.0
+    rows: dict[int, tuple[Array, int]] = {}
+    for column in columns.values():
+        if isinstance(column, Jagged):
+            per_row = column.content.nbytes // max(1, len(column.content))
+            known = rows.get(id(column.offsets), (column.offsets, 0))[1]
+            rows[id(column.offsets)] = (column.offsets, known + per_row)
+        else:
+            even += column.nbytes / max(1, events)
+    before = even * np.arange(events + 1)
+    for offsets, per_row in rows.values():
+        before += (offsets - offsets[0]) * float(per_row)
+    return before
+
+
 def concatenate(columns: Sequence[Column]) -> Column:
     """The columns of consecutive events as one."""
     if len(columns) == 1:

@@ -9,7 +9,7 @@ latest, so that answers of servers are taken, and requests sent, while modules c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from time import perf_counter
@@ -18,8 +18,8 @@ from .binding import Binding
 from .block import Block
 from .event import Columns
 from .external import ExternalSteps, Outcome
-from .module import Chunk, ExternalWork
-from .reader import Reader
+from .module import ExternalWork
+from .reader import BlockLimit, Reader
 from .report import Progress
 from .schedule import Phase, Schedule
 from .service import Service
@@ -273,21 +273,15 @@ def _call_whole(binding: Binding, block: Block) -> tuple[object, float]:
     return result, perf_counter() - begin
 
 
-def block_size(schedule: Schedule, bindings: list[Binding], wanted: int | str) -> Callable[[Chunk, int], int]:
-    """How many events of a chunk make a block: what the user says, or what fits the modules and the memory.
+def block_limit(schedule: Schedule, bindings: list[Binding], wanted: int | str) -> BlockLimit:
+    """How large blocks are: what the user says, or what fits the modules and the memory.
 
     External work wants blocks that are small enough to overlap and large enough to share requests; columnar modules want all
-    they can get; per-event modules do not mind.
+    they can get; per-event modules do not mind. Bytes are limited in any case: one event may hold megabytes.
     """
     external = any(isinstance(step.module, ExternalWork) for step in schedule.steps)
     columnar = any(binding.columnar for binding in bindings if binding.kind != "output")
     events = (5000 if columnar else 2000) if external else (1 << 40 if columnar else 2000)
-    most_bytes = 8 << 20 if external else 64 << 20
-
-    def size(chunk: Chunk, nbytes: int) -> int:
-        if isinstance(wanted, int):
-            return wanted
-        per_event = max(1, nbytes // max(1, len(chunk)))
-        return max(1, min(events, most_bytes // per_event))
-
-    return size
+    if isinstance(wanted, int):
+        return BlockLimit(wanted, None)
+    return BlockLimit(events, (8 if external else 64) << 20)

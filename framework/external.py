@@ -23,10 +23,12 @@ from .block import Block, Harvest, Piece
 from .event import Columns
 from .module import ExternalWork
 from .state import RunState, Status
-from .sweep import Sweep
+from .sweep import PIECE_SECONDS, Sweep
 
 PIECE_BYTES = 4 << 20
 """Bytes of work in one piece, about."""
+LOOK_EVERY = 64
+"""After how many events the bytes of a growing piece are looked at: large events may follow after small ones."""
 
 
 class Outcome(Enum):
@@ -44,6 +46,7 @@ class ExternalSteps:
     def __init__(self, state: RunState, answered: Callable[[Block], None]) -> None:
         self._state = state
         self._answered = answered
+        self._piece_bytes = min(PIECE_BYTES, max(1, state.in_flight.limit // 4))
         #: the collecting step of each module, by label; for answers that are produced before their step
         self._collecting: dict[str, Binding] = {}
 
@@ -83,14 +86,18 @@ class ExternalSteps:
         assert sweep is not None
         assert block.view is not None
         block.store.view = block.view
-        spent = sweep.seconds
+        module = binding.module
+        assert isinstance(module, ExternalWork)
+        spent, end, held, limit = sweep.seconds, perf_counter() + PIECE_SECONDS, 0, self._piece_bytes
+        last = first + min(binding.piece_events, total - first)
         try:
-            sweep.advance(0.0, limit=min(binding.piece_events, total - first))
+            while (stop := len(sweep.results)) < last and held < limit and (stop == first or perf_counter() < end):
+                sweep.advance(0.0, limit=min(LOOK_EVERY, last - stop))
+                held += module.work_bytes(sweep.results[stop:])
         except Exception as error:
             place = sweep.place
             raise binding.failure(block, place if block.todo is None else block.todo[place], error) from error
         binding.tally.cpu_s += sweep.seconds - spent
-        stop = len(sweep.results)
         work = sweep.results[first:]
         sweep.results[first:] = [None] * len(work)
         index = range(first, stop) if block.todo is None else block.todo[first:stop]
@@ -124,8 +131,7 @@ class ExternalSteps:
         budget = self._state.in_flight
         nbytes = nbytes or events * max(1, budget.limit // module.MAX_EVENTS)
         budget.take(nbytes)
-        most = min(PIECE_BYTES, max(1, budget.limit // 4))
-        binding.piece_events = max(1, min(8 * binding.piece_events, most * events // nbytes))
+        binding.piece_events = max(1, min(8 * binding.piece_events, self._piece_bytes * events // nbytes))
         block.pieces[binding.label].append(Piece(index, answer, nbytes, perf_counter(), binding.columnar))
         answer.add_done_callback(lambda _: self._answered(block))
 

@@ -16,7 +16,7 @@ from evproc import __version__
 from .binding import Binding
 from .config import Configured
 from .dumping import results_hash
-from .engine import Engine, Waiting, block_size
+from .engine import Engine, Waiting, block_limit
 from .errors import ConfigurationError, Fault, in_context
 from .flow import Flow, failed_check, kind_of, resolve
 from .interrupts import Interrupts, interruptible, run_anywhere
@@ -186,7 +186,7 @@ async def _run_job(
             source,
             plan.flow.source_keys(schedule.labels),
             memory=Budget(int(options.memory * MEGABYTE)),
-            block_events=block_size(schedule, bindings, options.block),
+            limit=block_limit(schedule, bindings, options.block),
             changed=engine.changed,
         )
         begin = perf_counter()

@@ -48,7 +48,8 @@ class Module(Configured):
     consumes: ClassVar[Sequence[str]] = ()
     """Products that it reads, beside those that its `InputTag` parameters name."""
     threaded: ClassVar[bool] = False
-    """Whether its methods block, or leave Python for long: they are then called in a thread of the pool."""
+    """Whether its methods block, or leave Python for long: they are then called in a thread of the pool, those of a producer
+    or filter for several blocks at once. Modules with external work have threads by `in_thread` instead."""
 
     def inputs(self) -> dict[str, tuple[str, ...]]:
         """The products that it reads: name -> fields, where it is a collection of which only some fields are read."""
@@ -189,7 +190,8 @@ class ExternalWork(Module):
     """A module that hands out work in `acquire` and gets the result when the work has ended.
 
     Many events are between the two at once, so nothing of an event is kept on the module: what `acquire` returns is the work,
-    and what came of it is handed back with the event. Nothing is produced in `acquire`.
+    and what came of it is handed back with the event. Nothing is produced in `acquire`. The event is read in these two
+    methods and nowhere else: the work itself, which runs between them, is given what it needs.
     """
 
     _pool: Executor | None = None
@@ -222,6 +224,10 @@ class ExternalWork(Module):
                 _close(work)
                 raise wrong
         return await asyncio.gather(*work, return_exceptions=True)
+
+    def work_bytes(self, work: list[Any]) -> int:
+        """The bytes that the work of some events holds; 0 if that is not known. For base classes of authors' classes."""
+        return 0
 
     def launch(self, work: list[Any]) -> tuple[asyncio.Future[Sequence[Any]], int]:
         """Start the work of some events: a future of their results, and the bytes that it holds (0: not known).

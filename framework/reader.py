@@ -11,9 +11,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
-from .columns import cut, share_offsets
+import numpy as np
+
+from .columns import Array, bytes_before, cut, share_offsets
 from .errors import EvprocError, InputError
 from .module import Chunk, Source
 from .state import Budget
@@ -23,10 +25,18 @@ AHEAD = 1
 """Chunks that may be waiting, read and not begun."""
 
 
+class BlockLimit(NamedTuple):
+    """How large a block may be."""
+
+    events: int
+    nbytes: int | None
+    """Bytes of its columns; a single event may have more. None: not limited."""
+
+
 class OpenChunk:
     """A chunk of which blocks are open or still to be cut."""
 
-    __slots__ = ("at", "blocks", "chunk", "nbytes")
+    __slots__ = ("_bytes", "at", "blocks", "chunk", "nbytes")
 
     def __init__(self, chunk: Chunk) -> None:
         self.chunk = chunk
@@ -35,6 +45,18 @@ class OpenChunk:
         self.at = 0
         #: blocks of it that are open
         self.blocks = 0
+        #: bytes before each event, (events + 1,)
+        self._bytes: Array | None = None
+
+    def next_stop(self, limit: BlockLimit) -> int:
+        """The end of the next block."""
+        stop = min(self.at + limit.events, len(self.chunk))
+        if limit.nbytes is None or self.nbytes <= limit.nbytes:
+            return stop
+        if self._bytes is None:
+            self._bytes = bytes_before(self.chunk.columns, len(self.chunk))
+        room = int(np.searchsorted(self._bytes, self._bytes[self.at] + limit.nbytes, side="right")) - 1
+        return max(self.at + 1, min(stop, room))
 
     @property
     def spent(self) -> bool:
@@ -51,13 +73,13 @@ class Reader:
         keys: frozenset[str],
         *,
         memory: Budget,
-        block_events: Callable[[Chunk, int], int],
+        limit: BlockLimit,
         changed: Callable[[], None],
     ) -> None:
         self._source = source
         self._keys = keys
         self._memory = memory
-        self._block_events = block_events
+        self._limit = limit
         self._changed = changed
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="evproc-reader")
         self._chunks: Iterator[Chunk] | None = None
@@ -67,6 +89,7 @@ class Reader:
         self._pool = EventPool()
         self._events = 0
         self._failure: BaseException | None = None
+        self._stopped = False
         self.ended = False
         self.seconds = 0.0
         """Time in the source, seconds; in a thread of its own, beside the modules."""
@@ -111,7 +134,7 @@ class Reader:
             return
         error = reading.exception()
         chunk = None if error else reading.result()
-        if error:
+        if error and not self._stopped:
             self._failure = error
         if chunk is None:
             self.ended = True
@@ -137,8 +160,8 @@ class Reader:
         """Cut the next block."""
         opened = self._waiting[0]
         chunk, first = opened.chunk, opened.at
-        size = max(1, min(self._block_events(chunk, opened.nbytes), len(chunk) - first))
-        stop = first + size
+        stop = opened.next_stop(self._limit)
+        size = stop - first
         where = f"{chunk.where}, from entry {first} of it" if first and chunk.where else chunk.where
         store = Store(size, chunk.ids.slice(first, stop), self._events, where, self._pool)
         if size == len(chunk):
@@ -162,7 +185,7 @@ class Reader:
 
     def stop(self) -> None:
         """Read no more, and forget what was read and not begun."""
-        self.ended = True
+        self.ended = self._stopped = True
         for opened in self._waiting:
             opened.at = len(opened.chunk)
             if opened.spent:

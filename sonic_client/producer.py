@@ -78,6 +78,13 @@ class InferenceWork(ExternalWork):
 
         self._queue = job.service(InferenceService).queue(self)
 
+    def work_bytes(self, work: list[Any]) -> int:
+        """The bytes of the tensors of some events; what is no tensor is found when it is launched."""
+        try:
+            return sum([tensor.nbytes for tensors in work for tensor in tensors.values()])
+        except (AttributeError, TypeError):
+            return 0
+
     def launch(self, work: list[Any]) -> tuple[asyncio.Future[Sequence[Any]], int]:
         """Send the tensors of some events; the future has the outputs of each."""
         queue = self._queue
