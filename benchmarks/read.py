@@ -182,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write the ntuple, measure, and print."""
     options = arguments(__doc__, argv)
     events = by_size(options, 400_000, 200_000, 2_000)
-    rounds = by_size(options, 3, 3, 1)
+    rounds = by_size(options, 5, 3, 1)
     with tempfile.TemporaryDirectory(prefix="evproc-read-") as folder:
         path = str(write(FilePath(folder) / "nanoaod_like.root", events))
         per_event = in_turn(
