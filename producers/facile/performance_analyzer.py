@@ -56,9 +56,7 @@ class FacilePerformance(Analyzer):
 
     def commit(self) -> None:
         """Draw the picture, under a temporary name first."""
-        if not self._channels:
-            return
-        true, facile, charge_sum = (np.concatenate(parts) for parts in self._parts)
+        true, facile, charge_sum = (np.concatenate([np.empty(0, np.float32), *parts]) for parts in self._parts)
         path = Path(self.config.plot)
         part = path.with_name(f".{path.name}.part")
         try:
