@@ -83,9 +83,9 @@ def test_the_first_two_muons_count(kind: Any) -> None:
     masses = run_module(
         kind(), [event(PLUS, MINUS), event(PLUS, MINUS, THIRD), event(), event(PLUS), event(MINUS, THIRD, PLUS)]
     )
-    first = [np.array(value, "f4") for value in PLUS[:4]]
-    second = [np.array(value, "f4") for value in MINUS[:4]]
-    mass = float(pair_mass_polar(tuple(first), tuple(second)))
+    first: Any = tuple(np.array(value, "f4") for value in PLUS[:4])
+    second: Any = tuple(np.array(value, "f4") for value in MINUS[:4])
+    mass = float(pair_mass_polar(first, second))
     assert [float(value) for value in masses] == [mass, mass, -1.0, -1.0, -1.0]
     assert mass > 60.0
 

@@ -97,7 +97,7 @@ def compared(plot: Path, events: int, **parameters: Any) -> FacilePerformance:
     random = np.random.default_rng(1)
     rows = {name: random.exponential(20.0, 3 * events).astype("f4") for name in ("true", "energy", "charge_sum")}
     process = Process("COMPARE", block=7)
-    process.source = EventSource({name: ak.unflatten(values, [3] * events) for name, values in rows.items()})
+    process.source = EventSource({name: ak.unflatten(values, np.full(events, 3)) for name, values in rows.items()})
     process.plot = FacilePerformance(true="true", plot=str(plot), **parameters)
     process.end = EndPath(process.plot)
     process.run()

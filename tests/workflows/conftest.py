@@ -69,9 +69,14 @@ def configured(workflow: str | Path, settings: dict[str, Any]) -> Process:
     return process
 
 
+def open_root(path: str | Path) -> Any:
+    """A ROOT file, as untyped as uproot's objects are."""
+    return uproot.open(path)
+
+
 def branches(file: str | Path, tree: str = "Events") -> dict[str, Any]:
     """All branches of a file, as uproot alone reads them."""
-    with uproot.open(file) as opened:
+    with open_root(file) as opened:
         return {name: opened[tree][name].array() for name in opened[tree].keys()}  # noqa: SIM118
 
 
@@ -150,7 +155,8 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., su
 
 def write_root(path: str | Path, arrays: dict[str, Any], tree: str = "Events", basket: int = 1000) -> str:
     """An ntuple of some arrays."""
-    with uproot.recreate(path) as file:
+    new: Any = uproot.recreate(path)
+    with new as file:
         made = file.mktree(tree, {key: str(ak.type(ak.Array(array)).content) for key, array in arrays.items()})
         for begin in range(0, len(next(iter(arrays.values()))), basket):
             made.extend({key: array[begin : begin + basket] for key, array in arrays.items()})

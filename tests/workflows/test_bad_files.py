@@ -8,10 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import uproot
 
 from evproc.modules import ntuple_source
-from tests.workflows.conftest import FAULTY, WORKFLOWS, Done, files_below, jets, muons, score_server, write_root
+from tests.workflows.conftest import (
+    FAULTY,
+    WORKFLOWS,
+    Done,
+    files_below,
+    jets,
+    muons,
+    open_root,
+    score_server,
+    write_root,
+)
 
 DIMUON = WORKFLOWS / "dimuon.py"
 SCORES = FAULTY / "scores.py"
@@ -72,7 +81,7 @@ def test_a_truncated_file(fails: Fails, part: float) -> None:
 def test_damage_in_the_middle(fails: Fails) -> None:
     """Damaged data inside a sound file end the job with file, branch and entries; the events before leave no output."""
     write_root("damaged.root", muons(1000), basket=250)
-    with uproot.open("damaged.root") as file:
+    with open_root("damaged.root") as file:
         branch = file["Events"]["Muon_phi"]
         seek, length = int(branch.member("fBasketSeek")[2]), int(branch.member("fBasketBytes")[2])
     with Path("damaged.root").open("r+b") as raw:
@@ -140,7 +149,7 @@ def test_zero_events(evproc: Callable[..., Done], folder: Path) -> None:
     done = evproc("run", DIMUON, "-o", "source.files=none.root")
     assert done.code == 0, done
     assert "0 events were written" in done.out
-    with uproot.open("output/dimuon.root") as file:
+    with open_root("output/dimuon.root") as file:
         tree = file["Events"]
         assert tree.num_entries == 0
         assert {"run", "luminosityBlock", "event", "Muon_pt", "Muon_charge", "mass"} <= set(tree.keys())
@@ -154,7 +163,7 @@ def test_zero_events_with_inference(evproc: Callable[..., Done], folder: Path) -
         done = evproc("run", SCORES, "-o", f"inference.servers=[{server.url}]", "-o", "source.files=none.root")
         assert done.code == 0, done
         assert server.requests == []
-    with uproot.open("scores.root") as file:
+    with open_root("scores.root") as file:
         assert file["Events"].num_entries == 0
 
 
@@ -164,7 +173,7 @@ def test_all_files_without_events_but_one(evproc: Callable[..., Done]) -> None:
     for files in ("[muons.root]", "[none.root, muons.root, none.root]"):
         assert evproc("run", DIMUON, "-o", f"source.files={files}").code == 0
         Path("output/dimuon.root").rename(f"{len(files)}.root")
-    with uproot.open("12.root") as one, uproot.open("34.root") as other:
+    with open_root("12.root") as one, open_root("34.root") as other:
         assert one["Events"]["event"].array().to_list() == other["Events"]["event"].array().to_list()
         assert one["Events"].num_entries > 50
 

@@ -10,7 +10,6 @@ from typing import Any
 import awkward as ak
 import numpy as np
 import pytest
-import uproot
 
 from evproc.framework import EndPath
 from evproc.producers.facile import make_sample
@@ -27,6 +26,7 @@ from tests.workflows.conftest import (
     branches,
     configured,
     files_below,
+    open_root,
 )
 
 FACILE = WORKFLOWS / "facile.py"
@@ -47,7 +47,7 @@ def local_energies(features: Any) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
+    session: Any = onnxruntime.InferenceSession(
         MODELS / "facile" / "1" / "model.onnx", options, providers=["CPUExecutionProvider"]
     )
     return session.run(["energy"], {"input": features})[0][:, 0].clip(np.float32(0.01))
@@ -55,7 +55,7 @@ def local_energies(features: Any) -> Any:
 
 def sample_channels(path: str = "output/hcal-20x50-seed1.root") -> list[dict[str, Any]]:
     """The channels of each event of a sample, as uproot alone reads them."""
-    with uproot.open(path) as file:
+    with open_root(path) as file:
         arrays = file["Events"].arrays([f"HBHEChannel_{name}" for name in FEATURES])
     return [{name: ak.to_numpy(event[f"HBHEChannel_{name}"]) for name in FEATURES} for event in arrays]
 

@@ -11,12 +11,11 @@ from typing import Any
 import awkward as ak
 import numpy as np
 import pytest
-import uproot
 
 from evproc.producers.jets.features import corrected_pt, jet_features
 from evproc.producers.jets.producer import JET_FIELDS
 from evproc.sonic_client.embedded import EmbeddedServer
-from tests.workflows.conftest import MODELS, WORKFLOWS, Done, assert_same, bits, branches, configured
+from tests.workflows.conftest import MODELS, WORKFLOWS, Done, assert_same, bits, branches, configured, open_root
 
 TTBAR = "nanoAOD_2015_CMS_Open_Data_ttbar.root"
 
@@ -25,10 +24,10 @@ def local_pt(path: str) -> tuple[Any, Any]:
     """The corrected momenta of all jets of a file, by onnxruntime here; and the number of jets of each event."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(
+    session: Any = onnxruntime.InferenceSession(
         MODELS / "jet_energy" / "1" / "model.onnx", providers=["CPUExecutionProvider"]
     )
-    with uproot.open(path) as file:
+    with open_root(path) as file:
         tree = file["Events"]
         columns = {name: tree[f"Jet_{name}"].array() for name in JET_FIELDS}
         counts = ak.to_numpy(ak.num(columns["pt"]))
@@ -61,7 +60,7 @@ def test_real_jets_are_corrected(ttbar: str, models_server: EmbeddedServer) -> N
         assert ak.num(written["corrected_pt"]).to_list() == counts.tolist()
         assert ak.to_numpy(ak.flatten(written.pop("corrected_pt"))) == pytest.approx(expected, rel=1e-6)
         runs.append((written, json.loads(Path("counts.json").read_text())["histograms"]))
-    with uproot.open(ttbar) as file:
+    with open_root(ttbar) as file:
         for name in ("run", "luminosityBlock", "event", "Jet_pt", "Jet_eta", "Jet_phi", "Jet_mass"):
             assert bits(runs[0][0][name]) == bits(file["Events"][name].array()), name
     counts_of = {title: histogram["counts"] for title, histogram in runs[0][1].items()}
