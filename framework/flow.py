@@ -109,10 +109,9 @@ def _find_source(process: Process, sound: Mapping[str, Module], flow: Flow) -> N
 
 
 def _declare_products(label: str, module: Module, flow: Flow) -> None:
-    if not kind_of(module):
-        flow.faults.append(
-            Fault(f"{type(module).__name__} is no kind of module that can be run", label, where=module.where)
-        )
+    from .plugins import contract_faults
+
+    flow.faults.extend(Fault(text, label, where=module.where) for text in contract_faults(type(module)))
     for key, kind in products_of(module).items():
         if key in flow.makers or key in flow.offered.collections:
             there = f"a branch of the source ({flow.offered.where})" if key in flow.offered.products else "a collection"

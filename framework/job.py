@@ -291,13 +291,15 @@ def _ticking(engine: Engine, progress: ProgressCallback | None, period: float, t
 
 @contextmanager
 def _calm_collector() -> Iterator[None]:
-    """Events are many and have no cycles: let Python's cycle collector look at them rarely."""
+    """Events have no cycles: let Python's cycle collector look at them rarely, and never at what was there before."""
     before = gc.get_threshold()
-    gc.set_threshold(100_000, 50, 100)
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 10)
     try:
         yield
     finally:
         gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def peak_memory_mb() -> float:

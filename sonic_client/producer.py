@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from evproc.framework.service import Job
 
     from .model_queue import ModelQueue
-    from .tensors import Array
 
 
 class Client(Block):
@@ -68,10 +67,6 @@ class InferenceWork(ExternalWork):
 
     _queue: ModelQueue | None = None
 
-    def acquire(self, event: Any) -> Mapping[str, Array]:
-        """The input tensors of one event: name -> (rows, ...)."""
-        raise NotImplementedError
-
     def begin_job(self, job: Job) -> None:
         """Find the model's queue."""
         from .service import InferenceService
@@ -81,8 +76,8 @@ class InferenceWork(ExternalWork):
     def work_bytes(self, work: list[Any]) -> int:
         """The bytes of the tensors of some events; what is no tensor is found when it is launched."""
         try:
-            return sum([tensor.nbytes for tensors in work for tensor in tensors.values()])
-        except (AttributeError, TypeError):
+            return sum([tensors[name].nbytes for name in work[0] for tensors in work])
+        except (AttributeError, TypeError, KeyError):
             return 0
 
     def launch(self, work: list[Any]) -> tuple[asyncio.Future[Sequence[Any]], int]:
@@ -125,22 +120,14 @@ async def _join(futures: Sequence[asyncio.Future[Sequence[Any]]]) -> Sequence[An
 
 
 class InferenceProducer(InferenceWork, ExternalProducer):
-    """A producer whose work is inference."""
+    """A producer whose work is inference: `produce(event, outputs)`, outputs: name -> (rows of the event, ...)."""
 
     class Config(InferenceWork.Config):
         """The model, and how it is asked."""
-
-    def produce(self, event: Any, outputs: Mapping[str, Array]) -> Any:
-        """The product of one event, from the outputs of its rows: name -> (rows, ...)."""
-        raise NotImplementedError
 
 
 class InferenceFilter(InferenceWork, ExternalFilter):
-    """A filter whose work is inference."""
+    """A filter whose work is inference: `filter(event, outputs)`, outputs: name -> (rows of the event, ...)."""
 
     class Config(InferenceWork.Config):
         """The model, and how it is asked."""
-
-    def filter(self, event: Any, outputs: Mapping[str, Array]) -> bool:
-        """Whether the event goes on, from the outputs of its rows: name -> (rows, ...)."""
-        raise NotImplementedError

@@ -90,7 +90,7 @@ class InferenceService(Service):
                 looked = "; ".join(
                     [f"{server.url} has {_listed(self._models_of(server))}" for server in self._servers.values()]
                 )
-                where = f" ({looked})" if looked else ""
+                where = f" ({looked})" if looked else "; none is named: set servers, or a fallback"
                 orphans.append(label)
                 faults.append(
                     Fault(f"no server has model '{client.model}'{hint}{where}", label, "client.model", module.where)

@@ -101,7 +101,7 @@ def fault_of(**modules: Module) -> str:
         (Look(of=["even"]), "m: reads 'even', but module 'even' makes no product"),
         (Look(of=["source"]), "m: reads 'source', but module 'source' makes no product"),
         (Look(of=["m"]), "m: reads 'm', but module 'm' makes no product"),
-        (Module(), "m: Module is no kind of module that can be run"),
+        (Module(), "m: Module must derive from one of Source, Producer"),
     ],
 )
 def test_a_wrong_input_is_named_with_what_was_near(module: Module, text: str) -> None:
@@ -210,6 +210,19 @@ class Broken(Source):
     def catalog(self) -> Catalog:
         raise self.error
 
+    def chunks(self, keys: frozenset[str]) -> Iterator[Chunk]:
+        raise self.error
+
+
+def test_a_module_without_its_method_is_a_fault() -> None:
+    """A class that lacks the method of its kind is found before the first event, by name."""
+
+    class Typo(Producer):
+        def prodcue(self, event: Event) -> float:
+            return 1.0
+
+    assert any("Typo must define produce() or produce_columns()" in fault for fault in faults_of(process_with(a=Typo())))
+
 
 def test_a_source_that_cannot_be_opened_is_a_fault() -> None:
     """An InputError of the catalogue is a fault of the source, beside the other faults."""
@@ -230,6 +243,9 @@ def test_a_bug_in_a_module_that_declares_is_a_fault_with_its_label() -> None:
     class Resolves(OutputModule):
         def resolve(self, offered: Catalog) -> dict[str, tuple[str, ...]]:
             raise KeyError("oops")
+
+        def write(self, event: Event) -> None:
+            raise AssertionError("nothing runs")
 
     process = process_with(a=Inputs(), b=Resolves(), c=Add(off=1))
     found = [fault.partition("  [")[0] for fault in faults_of(process)]
