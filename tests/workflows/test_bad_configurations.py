@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflows.conftest import FAULTY, WORKFLOWS, jets, muons, score_server, write_root
+from tests.workflows.conftest import FAULTY, WORKFLOWS, Done, jets, muons, score_server, write_root
 
 Fails = Callable[..., str]
 
@@ -85,6 +85,16 @@ def test_a_wrong_option_does_not_hide_other_faults(fails: Fails, command: str) -
     said = fails(2, command, "wrong.py")
     assert "options.stream: unknown parameter 'stream'; did you mean 'streams'" in said
     assert "there is no file 'none.root'" in said
+
+
+@pytest.mark.xfail(reason="setting one key of a block that the module's own default gives loses the other keys")
+def test_one_key_of_a_block_that_is_a_default(evproc: Callable[..., Done]) -> None:
+    """`-o score.client.timeout=5` keeps the model of a client that the workflow left to the module's default."""
+    text = (FAULTY / "scores.py").read_text()
+    Path("default.py").write_text(text.replace('Scores(client=Client(model="score"))', "Scores()"))
+    with score_server() as server:
+        done = evproc("run", "default.py", "-o", f"inference.servers=[{server.url}]", "-o", "score.client.timeout=5")
+    assert done.code == 0, done
 
 
 @pytest.mark.parametrize("name", ["missing.py", "dimoun.py"])

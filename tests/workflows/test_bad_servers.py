@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -65,6 +66,15 @@ def test_a_server_that_is_not_there(fails: Fails) -> None:
     assert "score.client.model: no server has model 'score'" in said
     assert f"inference.servers: server {url} is left out: " in said
     assert "refused" in said
+
+
+def test_a_server_that_does_not_speak(fails: Fails) -> None:
+    """Something that takes connections and says nothing is left out after the time that is set: no hang."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"grpc://127.0.0.1:{silent.getsockname()[1]}"
+        said = fails(2, "run", SCORES, "-o", f"inference.servers=[{url}]", "-o", "inference.connect_timeout=0.2")
+    assert f"inference.servers: server {url} is left out: " in said
+    assert "score.client.model: no server has model 'score'" in said
 
 
 def test_one_server_of_two_that_is_not_there(evproc: Evproc) -> None:

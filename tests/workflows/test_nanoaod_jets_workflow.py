@@ -51,8 +51,7 @@ def test_real_jets_are_corrected(ttbar: str, models_server: EmbeddedServer) -> N
     for how in (
         {},
         {"options.block": 1, "corrected_pt.client.coalesce": False},
-        {"options.block": 7, "options.streams": 16, "corrected_pt.client.max_rows": 50},
-        {"options.block": 1000, "options.streams": 1, "source.chunk": 30},
+        {"options.block": 7, "options.streams": 16, "corrected_pt.client.max_rows": 50, "source.chunk": 30},
     ):
         settings = {"source.files": ttbar, "inference.servers": [models_server.url], "histograms.plot": "", **how}
         configured("nanoaod_jets", settings | {"histograms.file": "counts.json"}).run()
