@@ -80,9 +80,9 @@ def gather(work: Sequence[Any], metadata: ModelMetadata) -> tuple[dict[str, Arra
             lengths = list(map(len, arrays))
             sound = sound and (counts is None or lengths == counts)
             counts = lengths
-            joined = np.concatenate(arrays) if len(arrays) > 1 else np.asarray(arrays[0])
-            sound = sound and {array.dtype for array in arrays} <= {spec.dtype}
-            sound = sound and _same_shape(joined.shape[1:], spec.shape)
+            # `equiv`: nothing is cast, and NumPy looks at every array without a call of ours
+            joined = np.concatenate(arrays, dtype=spec.dtype, casting="equiv") if len(arrays) > 1 else arrays[0]
+            sound = sound and joined.dtype == spec.dtype and _same_shape(joined.shape[1:], spec.shape)
             tensors[name] = joined
     except (AttributeError, KeyError, TypeError, ValueError, IndexError):
         sound = False
