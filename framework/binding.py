@@ -118,6 +118,7 @@ class Binding:
         if isinstance(error, InternalError):
             return error
         store = block.store
+        number = 0 if store.size == 1 else number
         first, last = store.event_id(0), store.event_id(store.size - 1)
         event = f"{store.event_id(number)}" if number is not None else f"{store.size} events from {first} to {last}"
         path = f" on path '{', '.join(self.paths)}'" if self.paths else ""

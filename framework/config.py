@@ -121,7 +121,16 @@ class Configured:
     def set(self, **parameters: Any) -> None:
         """Set parameters, as the constructor does. Nested ones by a dict or by `block__name`-free dotted keys."""
         for key, value in parameters.items():
-            _assign(self._parameters, key.split("."), _plain(value))
+            path = key.split(".")
+            field = self.Config.model_fields.get(path[0])
+            if (
+                len(path) > 1
+                and path[0] not in self._parameters
+                and field is not None
+                and isinstance(field.default, Block)
+            ):
+                self._parameters[path[0]] = field.default
+            _assign(self._parameters, path, _plain(value))
         try:
             self.config = self.Config(**self._parameters)
             if isinstance(self.config, InvalidBlock):

@@ -73,7 +73,7 @@ def resolve(process: Process) -> Flow:
         flow.faults.extend(part.faults())
     sound = {label: module for label, module in process.modules.items() if not module.faults()}
     _find_source(process, sound, flow)
-    for label, module in sound.items():
+    for label, module in process.modules.items():
         _declare_products(label, module, flow)
     if flow.source:
         for label, module in sound.items():

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .columns import Array, bytes_before, cut, share_offsets
-from .errors import EvprocError, InputError
+from .errors import EvprocError, InputError, in_context
 from .module import Chunk, Source
 from .state import Budget
 from .store import EventPool, Store
@@ -151,10 +151,10 @@ class Reader:
         error = self._failure
         if error is None:
             return
+        where = f"source '{self._source.label}' ({type(self._source).__name__})"
         if isinstance(error, EvprocError):
-            raise error
-        label = self._source.label
-        raise InputError(f"source '{label}' ({type(self._source).__name__}) failed: {error!r}") from error
+            raise in_context(error, where)
+        raise InputError(f"{where} failed: {error!r}") from error
 
     def take(self) -> tuple[Store, OpenChunk]:
         """Cut the next block."""

@@ -33,6 +33,8 @@ class Server:
     transport: Transport
     in_flight_limit: int
     outstanding: int = 0
+    explain: Callable[[], str] = str
+    """Why the server is no more, if that is known; empty if not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +183,10 @@ class ModelQueue:
             except InferenceError as error:
                 record.failures += 1
                 if not is_retryable(error) or attempt == policy.tries:
-                    if attempt > 1:
-                        raise type(error)(f"{error} (after {attempt} attempts)") from error
+                    tried = f" (after {attempt} attempts)" if attempt > 1 else ""
+                    reason = server.explain()
+                    if tried or reason:
+                        raise type(error)(f"{error}{tried}{f'; {reason}' if reason else ''}") from error
                     raise
                 record.retries += 1
                 pause = min(LONGEST_BACK_OFF, BACK_OFF * 2 ** (attempt - 1))

@@ -179,6 +179,8 @@ class InferenceService(Service):
         url = self._embedded.url
         transport = open_transport(url)
         server = self._add_server(url, transport, await transport.models(self.config.connect_timeout))
+        embedded = self._embedded
+        server.explain = lambda: "" if embedded.running else embedded.why_ended()
         faults = [fault for module in modules for fault in await self._check_module(module, server)]
         if faults:
             raise ConfigurationError(faults)

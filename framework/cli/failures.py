@@ -52,7 +52,10 @@ def show(error: Exception, full: bool = False) -> None:
     cause = _cause(error)
     while cause is not None:
         place = _place(cause)
-        if str(cause) not in text:
+        foreign = not isinstance(cause, EvprocError) and "\n" in str(cause)
+        if foreign:
+            pass  # a library's page of details: our error has its words already, and --traceback has the rest
+        elif str(cause) not in text:
             typer.echo(f"  because {_described(cause)}", err=True)
         elif place and place not in text:
             typer.echo(f"  raised at {place}", err=True)

@@ -59,7 +59,10 @@ def _run(loaded: Loaded, quiet: bool) -> Report:
     if loaded.faults:
         raise ConfigurationError(loaded.all_faults(job.check(loaded.process)[0]))
     try:
-        period = loaded.process.options.progress
+        try:
+            period = loaded.process.options.progress
+        except ConfigurationError:
+            period = 1.0  # the faults of the options are told with all others
         with nullcontext() if quiet else display_for(sys.stderr, period) as display:
             return job.run(loaded.process, display)
     except ConfigurationError as error:

@@ -299,7 +299,7 @@ class BadSource(Source):
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (InputError("file 'a.root' is truncated"), r"^file 'a.root' is truncated$"),
+        (InputError("file 'a.root' is truncated"), r"source 'source' .*: file 'a.root' is truncated$"),
         (ZeroDivisionError("oops"), r"source 'source' \(BadSource\) failed: ZeroDivisionError\('oops'\)"),
     ],
 )

@@ -221,7 +221,9 @@ def test_a_module_without_its_method_is_a_fault() -> None:
         def prodcue(self, event: Event) -> float:
             return 1.0
 
-    assert any("Typo must define produce() or produce_columns()" in fault for fault in faults_of(process_with(a=Typo())))
+    assert any(
+        "Typo must define produce() or produce_columns()" in fault for fault in faults_of(process_with(a=Typo()))
+    )
 
 
 def test_a_source_that_cannot_be_opened_is_a_fault() -> None:

@@ -74,10 +74,7 @@ def test_settings_of_the_command_line(fails: Fails) -> None:
         assert expected in said
 
 
-OPTIONS_FIRST = pytest.mark.xfail(reason="`run` reads the options for its display before the faults are collected")
-
-
-@pytest.mark.parametrize("command", [pytest.param("run", marks=OPTIONS_FIRST), "check"])
+@pytest.mark.parametrize("command", ["run", "check"])
 def test_a_wrong_option_does_not_hide_other_faults(fails: Fails, command: str) -> None:
     """An unknown option of the process is told together with a missing file."""
     text = (WORKFLOWS / "dimuon.py").read_text().replace('Process("DIMUON")', 'Process("DIMUON", stream=4)')
@@ -87,7 +84,6 @@ def test_a_wrong_option_does_not_hide_other_faults(fails: Fails, command: str) -
     assert "there is no file 'none.root'" in said
 
 
-@pytest.mark.xfail(reason="setting one key of a block that the module's own default gives loses the other keys")
 def test_one_key_of_a_block_that_is_a_default(evproc: Callable[..., Done]) -> None:
     """`-o score.client.timeout=5` keeps the model of a client that the workflow left to the module's default."""
     text = (FAULTY / "scores.py").read_text()
