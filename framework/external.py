@@ -27,7 +27,7 @@ from .sweep import PIECE_SECONDS, Sweep
 
 PIECE_BYTES = 4 << 20
 """Bytes of work in one piece, about."""
-LOOK_EVERY = 64
+LOOK_EVERY = 128
 """After how many events the bytes of a growing piece are looked at: large events may follow after small ones."""
 
 
@@ -88,7 +88,7 @@ class ExternalSteps:
         block.store.view = block.view
         module = binding.module
         assert isinstance(module, ExternalWork)
-        spent, end, held, limit = sweep.seconds, perf_counter() + PIECE_SECONDS, 0, self._piece_bytes
+        spent, end, held, limit = sweep.seconds, perf_counter() + 2 * PIECE_SECONDS, 0, self._piece_bytes
         last = first + min(binding.piece_events, total - first)
         try:
             while (stop := len(sweep.results)) < last and held < limit and (stop == first or perf_counter() < end):
