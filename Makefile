@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test lint docs bench clean
 
 demo: .venv/demo ## install, start a Triton server, run the main job
 	$(BIN)/evproc run workflows/facile.py
@@ -15,6 +15,9 @@ lint: .venv/dev ## style and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/pyright
+
+docs: .venv/dev ## bring what the pages quote up to date
+	$(BIN)/python docs/generate.py
 
 bench: .venv/dev ## all benchmarks, one after another
 	@for name in loop read inference overlap memory; do $(BIN)/python -m benchmarks.$$name || exit 1; done
