@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks import common
-from evproc.framework import InferenceError
-from evproc.sonic_client.triton_wheel import locate
 
 FIGURES = {
     "loop": ["ratio", "wait_us"],
@@ -36,19 +34,10 @@ BARS = {
 }
 
 
-def _needs(name: str) -> None:
-    """Skip a benchmark that needs the real Triton, where that is not installed."""
-    if name == "inference":
-        try:
-            locate()
-        except InferenceError as error:
-            pytest.skip(f"no embedded Triton: {error}")
-
-
 @pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.usefixtures("triton_wheel")
 def test_benchmark_prints_its_figures(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A benchmark checks its own results and ends with one line of JSON: each figure with its value, bar and goal."""
-    _needs(name)
     importlib.import_module(f"benchmarks.{name}").main(["--tiny"])
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert list(figures) == FIGURES[name]
