@@ -65,7 +65,7 @@ def imported(path: Path) -> Iterator[tuple[str, int]]:
 def text_files() -> list[Path]:
     """The text files of the project."""
     folders = [*PACKAGES, "src", "tests", "benchmarks", "docs", "models", ".ci"]
-    found = [path for path in ROOT.iterdir() if path.is_file() and path.suffix != ".lock"]
+    found = [path for path in ROOT.iterdir() if path.is_file() and path.suffix != ".lock" and path.name != ".git"]
     for folder in folders:
         found += [path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     kinds = {".py", ".md", ".toml", ".yaml", ".yml", ".json", ".pbtxt", ".cfg", ".svg", "", ".typed"}
