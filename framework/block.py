@@ -81,6 +81,8 @@ class Block:
     """Mask -> numbers of its events, ascending; None: all."""
     passed: dict[str, bytearray] = field(default_factory=dict)
     """Filter -> for each event, 1 if it passes."""
+    failed: dict[str, set[int]] = field(default_factory=dict)
+    """Module -> numbers of the events for which it failed, or did not run because what it needs had failed."""
     done: dict[tuple[str, str], set[int]] = field(default_factory=dict)
     """(module, phase) -> events that it has run for; kept only for modules with several steps."""
     pieces: dict[str, list[Piece]] = field(default_factory=dict)
