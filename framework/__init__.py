@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .process import EndPath, Path, Process, Task
     from .report import Progress, Report
     from .service import Job, Service
+    from .transitions import LumiID
 
 _HOME = {
     "columns": ("Column", "Flat", "Jagged", "Nested"),
@@ -73,6 +74,7 @@ _HOME = {
     "process": ("EndPath", "Path", "Process", "Task"),
     "report": ("Progress", "Report"),
     "service": ("Job", "Service"),
+    "transitions": ("LumiID",),
 }
 _WHERE = {name: home for home, names in _HOME.items() for name in names}
 
@@ -102,6 +104,7 @@ __all__ = [
     "InputTag",
     "Jagged",
     "Job",
+    "LumiID",
     "Module",
     "ModuleError",
     "Nested",

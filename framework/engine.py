@@ -16,6 +16,7 @@ from time import perf_counter
 
 from .binding import Binding
 from .block import Block
+from .boundaries import Boundaries
 from .event import Columns
 from .external import ExternalSteps, Outcome
 from .module import ExternalWork
@@ -49,6 +50,7 @@ class Engine:
         state: RunState,
         services: Mapping[str, Service],
         pool: ThreadPoolExecutor,
+        boundaries: Boundaries | None = None,
     ) -> None:
         self.state = state
         self.events_done = 0
@@ -58,6 +60,7 @@ class Engine:
         self._bindings = bindings
         self._services = services
         self._pool = pool
+        self._boundaries = boundaries
         self._wake = asyncio.Event()
         self._blocks: dict[int, Block] = {}
         self._external = ExternalSteps(state, self._answered)
@@ -80,6 +83,8 @@ class Engine:
                     store, chunk = reader.take()
                     number = state.opened()
                     self._blocks[number] = Block(number, store, chunk)
+                    if self._boundaries:
+                        self._boundaries.opened(self._blocks[number])
                 elif action is Action.WAIT:
                     await self._wait()
                     given_way = perf_counter()
@@ -141,6 +146,8 @@ class Engine:
                 self.state.waits(block.number, Status.TURN)
                 if self.state.status[block.number] is Status.TURN:
                     return
+                if self._boundaries:
+                    self._boundaries.at_tail(block)
             if block.place == len(steps):
                 self._end(block)
                 return
@@ -239,6 +246,8 @@ class Engine:
         block.store.close()
         if self._reader:
             self._reader.give_back(block.chunk)
+        if self._boundaries:
+            self._boundaries.ended(self.state.turn)
 
     async def _abandon(self) -> None:
         """Leave nothing running: cancel external work, wait for threads."""

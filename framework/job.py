@@ -14,6 +14,7 @@ from time import perf_counter
 from evproc import __version__
 
 from .binding import Binding
+from .boundaries import Boundaries, boundaries_of
 from .config import Configured
 from .dumping import results_hash
 from .engine import Engine, Waiting, block_limit
@@ -28,6 +29,7 @@ from .report import ModuleReport, PathReport, Progress, Report
 from .schedule import Schedule, compile_schedule
 from .service import Job, Service
 from .state import Budget, RunState
+from .transitions import transition_faults
 
 MEGABYTE = 1_000_000
 ProgressCallback = Callable[[Progress], None]
@@ -75,6 +77,7 @@ async def _prepare(process: Process) -> tuple[Plan, list[Fault]]:
     flow = resolve(process)
     schedule = compile_schedule(process, flow)
     faults = [*process._faults, *flow.faults, *schedule.faults]
+    faults += transition_faults([*process.modules.values(), *process.services.values()], process.source_module)
     try:
         _ = process.options
     except ConfigurationError as error:
@@ -167,6 +170,7 @@ async def _run_job(
         except Exception as error:
             raise _failure(service, "begin_job", error) from error
     begun: list[Module] = []
+    boundaries: Boundaries | None = None
     try:
         for module in running:
             begun.append(module)
@@ -181,13 +185,15 @@ async def _run_job(
         bindings = _bind(process, plan, tallies)
         streams = options.streams if isinstance(options.streams, int) else options.MAX_STREAMS
         state = RunState(streams, Budget(job.in_flight_bytes))
-        engine = Engine(schedule, bindings, state, process.services, job.pool)
+        boundaries = boundaries_of(schedule, running[1:], list(process.services.values()))
+        engine = Engine(schedule, bindings, state, process.services, job.pool, boundaries)
         reader = Reader(
             source,
             plan.flow.source_keys(schedule.labels),
             memory=Budget(int(options.memory * MEGABYTE)),
             limit=block_limit(schedule, bindings, options.block),
             changed=engine.changed,
+            boundaries=boundaries,
         )
         begin = perf_counter()
         total = plan.flow.offered.events
@@ -199,12 +205,16 @@ async def _run_job(
 
         with interruptible(interrupts, stop), _ticking(engine, progress, options.progress, total), _calm_collector():
             await engine.run(reader)
+            if boundaries:
+                boundaries.finish(failed=False)
         report.wall_s = perf_counter() - begin
         _fill(report, engine, tallies[source.label])
         tallies[source.label].cpu_s = reader.seconds
     except BaseException:
         # what external work has left in threads may still use the modules
         await asyncio.to_thread(job.pool.shutdown, wait=True, cancel_futures=True)
+        if boundaries:
+            boundaries.finish(failed=True)
         _end(begun, failed=True)
         raise
     _end(begun, failed=False)

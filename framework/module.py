@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from .columns import Column
 from .config import Configured, Parameter, add_inputs, input_tags
 from .event import Columns, Event, EventIDs
+from .transitions import TransitionMethods
 
 if TYPE_CHECKING:
     from .errors import Fault
@@ -42,7 +43,7 @@ WORK_BYTES = 256
 """What the work of one event is taken to hold, where many are done in one go."""
 
 
-class Module(Configured):
+class Module(Configured, TransitionMethods):
     """The base of all modules."""
 
     consumes: ClassVar[Sequence[str]] = ()
@@ -84,6 +85,8 @@ class Chunk:
     """Where they come from, for messages: file, tree and entries."""
     nbytes: int = 0
     """Memory that the columns hold; 0 means: count it."""
+    file: str = ""
+    """The input file, if there is one; a chunk never has events of two."""
 
     def __len__(self) -> int:
         return len(self.ids)

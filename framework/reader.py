@@ -7,11 +7,12 @@ moment that it is read until the last of its blocks has ended, because the colum
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from .errors import EvprocError, InputError, in_context
 from .module import Chunk, Source
 from .state import Budget
 from .store import EventPool, Store
+
+if TYPE_CHECKING:
+    from .boundaries import Boundaries
 
 AHEAD = 1
 """Chunks that may be waiting, read and not begun."""
@@ -36,13 +40,15 @@ class BlockLimit(NamedTuple):
 class OpenChunk:
     """A chunk of which blocks are open or still to be cut."""
 
-    __slots__ = ("_bytes", "at", "blocks", "chunk", "nbytes")
+    __slots__ = ("_bytes", "at", "blocks", "chunk", "nbytes", "stops")
 
-    def __init__(self, chunk: Chunk) -> None:
+    def __init__(self, chunk: Chunk, stops: list[int] | None = None) -> None:
         self.chunk = chunk
         self.nbytes = chunk.nbytes or sum(column.nbytes for column in chunk.columns.values())
         #: events that have been cut off so far
         self.at = 0
+        #: where a block must end; None: anywhere
+        self.stops = stops
         #: blocks of it that are open
         self.blocks = 0
         #: bytes before each event, (events + 1,)
@@ -51,6 +57,8 @@ class OpenChunk:
     def next_stop(self, limit: BlockLimit) -> int:
         """The end of the next block."""
         stop = min(self.at + limit.events, len(self.chunk))
+        if self.stops is not None:
+            stop = min(stop, self.stops[bisect_right(self.stops, self.at)])
         if limit.nbytes is None or self.nbytes <= limit.nbytes:
             return stop
         if self._bytes is None:
@@ -75,12 +83,14 @@ class Reader:
         memory: Budget,
         limit: BlockLimit,
         changed: Callable[[], None],
+        boundaries: Boundaries | None = None,
     ) -> None:
         self._source = source
         self._keys = keys
         self._memory = memory
         self._limit = limit
         self._changed = changed
+        self._boundaries = boundaries
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="evproc-reader")
         self._chunks: Iterator[Chunk] | None = None
         self._waiting: deque[OpenChunk] = deque()
@@ -139,7 +149,7 @@ class Reader:
         if chunk is None:
             self.ended = True
         elif not self.ended:
-            opened = OpenChunk(chunk)
+            opened = OpenChunk(chunk, self._boundaries.stops(chunk) if self._boundaries else None)
             self._memory.take(opened.nbytes)
             self._largest = max(self._largest, opened.nbytes)
             self._waiting.append(opened)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .config import Configured
 from .errors import ConfigurationError, Fault
+from .transitions import TransitionMethods
 
 if TYPE_CHECKING:
     from .module import Module
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound="Service")
 
 
-class Service(Configured):
+class Service(Configured, TransitionMethods):
     """Something that a whole job shares. All methods run in the event loop of the job."""
 
     async def check(self, modules: Mapping[str, Module]) -> list[Fault]:

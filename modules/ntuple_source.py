@@ -142,7 +142,7 @@ class NtupleSource(Source):
                 start = min(max(0, self.config.skip_events - first), reader.entries)
                 stop = reader.entries if last is None else min(reader.entries, last - first)
                 if start < stop:
-                    yield from self._chunks_of(reader, layout, keys, wanted, start, stop, first)
+                    yield from self._chunks_of(reader, layout, keys, wanted, start, stop, first, file.path)
                 first += reader.entries
             finally:
                 reader.close()
@@ -157,6 +157,7 @@ class NtupleSource(Source):
         start: int,
         stop: int,
         first: int,
+        path: str,
     ) -> Iterator[Chunk]:
         """The chunks of one file; `first` is the number in the job of its first entry."""
         size = None if isinstance(self.config.chunk, str) else self.config.chunk
@@ -166,7 +167,7 @@ class NtupleSource(Source):
             for name in layout.identity.values():
                 if name not in keys:
                     columns.pop(name, None)
-            yield Chunk(ids, columns, f"{reader.where}, entries {begin} to {end - 1}", _nbytes(columns))
+            yield Chunk(ids, columns, f"{reader.where}, entries {begin} to {end - 1}", _nbytes(columns), path)
             del ids, columns
 
     def _layout(self, reader: Reader, names: Collection[str]) -> _Layout:
