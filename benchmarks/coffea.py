@@ -58,7 +58,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             peer = _faster(series[chunk])
             ratio = ratios(peer, series[chunk][f"evproc, {dress}"].walls)
             name = f"{dress.replace(' ', '_')}_{chunk // 1000}k"
-            figures.append(Figure(name, ratio, bar, goal, False, f"{dress}, rate / that of coffea, chunks of {chunk:,}"))
+            figures.append(
+                Figure(name, ratio, bar, goal, False, f"{dress}, rate / that of coffea, chunks of {chunk:,}")
+            )
     show(
         f"coffea: dimuon selection with a histogram, {events:,} events, {rounds} rounds",
         ("side", "chunk", "kev/s", "us/event", "CPU us/event", "rate / coffea's"),

@@ -48,7 +48,7 @@ class Binding:
 
     def view(self, block: Block) -> View:
         """What the module may read of a block."""
-        return View(block.store, self.allowed, self.label)
+        return View(block.store, self.allowed, self.label, block.todo)
 
     def put(self, block: Block, results: list[Any], index: Sequence[int] | None) -> None:
         """Keep what the per-event calls returned for the events of `index` (None: all)."""

@@ -57,6 +57,14 @@ class Flat:
         """One value per event: NumPy scalars of the column's own dtype, so that arithmetic is that of the column."""
         return list(self.values)
 
+    def per_event_of(self, index: Sequence[int]) -> list[Any]:
+        """The values of the events named by `index`, as `per_event` gives them."""
+        return list(self.values[np.asarray(index, dtype=np.int64)])
+
+    def one(self, number: int) -> Any:
+        """The value of one event, as `per_event` gives it."""
+        return self.values[number]
+
     def array(self) -> Array:
         """The column as NumPy array: (events, ...)."""
         return self.values
@@ -107,6 +115,17 @@ class Jagged:
             bounds = self.offsets.tolist()
             return [content[a:b] for a, b in pairwise(bounds)]
         return [content[rows] for rows in slices]
+
+    def per_event_of(self, index: Sequence[int]) -> list[Any]:
+        """The slices of the events named by `index`, as `per_event` gives them."""
+        chosen = np.asarray(index, dtype=np.int64)
+        content = self.content
+        begins, ends = self.offsets[:-1][chosen].tolist(), self.offsets[1:][chosen].tolist()
+        return [content[a:b] for a, b in zip(begins, ends, strict=True)]
+
+    def one(self, number: int) -> Any:
+        """The slice of one event, as `per_event` gives it."""
+        return self.content[self.offsets[number] : self.offsets[number + 1]]
 
     def array(self) -> ak.Array:
         """The column as awkward array: events * var * ..."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .columns import Array, Column, Jagged, column_from_events, concatenate
+from .columns import Array, Column, Flat, Jagged, Nested, column_from_events, concatenate
 from .errors import ProductNotFound, did_you_mean
 from .event import BlockHandle, CollectionColumns, Event, EventID, EventIDs
 
@@ -70,6 +70,20 @@ class Partial(list[Any]):
         return value
 
 
+class Sparse(dict[int, Any]):
+    """Per-event values of a column of which a step reads few events: those are made at once, others when they are asked for."""
+
+    __slots__ = ("_column",)
+
+    def __init__(self, column: Flat | Jagged, index: Sequence[int]) -> None:
+        super().__init__(zip(index, column.per_event_of(index), strict=True))
+        self._column = column
+
+    def __missing__(self, number: int) -> Any:
+        value = self[number] = self._column.one(number)
+        return value
+
+
 class Store:
     """The products of one block: for each key a column, a list with one value per event, or both."""
 
@@ -80,6 +94,7 @@ class Store:
         "_handle",
         "_pool",
         "_shared",
+        "_sparse",
         "_view",
         "columns",
         "first",
@@ -102,6 +117,8 @@ class Store:
         self.lists: dict[str, Any] = {}
         #: key -> the numbers of the events that a columnar module has made it for, where these are not all
         self._gaps: dict[str, Array] = {}
+        #: key -> values of some events, where no step has needed those of most
+        self._sparse: dict[str, Sparse] = {}
         #: id of an array of offsets -> that array, and the slices that it stands for
         self._shared: dict[int, tuple[Array, list[slice]]] = {}
         self._view = View(self, {}, "")
@@ -135,11 +152,17 @@ class Store:
         """The identity of an event of the block."""
         return self.ids[number]
 
-    def per_event(self, key: str) -> Any:
-        """The per-event values of a product, made from its column when first needed."""
+    def per_event(self, key: str, index: Sequence[int] | None = None) -> Any:
+        """The per-event values of a product, made from its column when first needed; `index` says for which events (None: all)."""
         values = self.lists.get(key)
         if values is None:
             column = self.columns[key]
+            if index is not None and 2 * len(index) < self.size and key not in self._gaps:
+                if key in self._sparse:
+                    return self._sparse[key]
+                if not isinstance(column, Nested):
+                    values = self._sparse[key] = Sparse(column, index)
+                    return values
             values = (
                 column.per_event(self._slices(column.offsets)) if isinstance(column, Jagged) else column.per_event()
             )
@@ -171,6 +194,7 @@ class Store:
     def put_column(self, key: str, column: Column, index: Sequence[int] | None) -> None:
         """Keep what a columnar call returned for the events of `index` (None: all)."""
         self.lists.pop(key, None)
+        self._sparse.pop(key, None)
         if index is None:
             self.columns[key] = column
         elif key in self._gaps:
@@ -216,6 +240,7 @@ class Store:
         self.lists.clear()
         self._gaps.clear()
         self._shared.clear()
+        self._sparse.clear()
         self._events = None
         if self._handle is not None:
             self._pool.give(self._handle, self._all)
@@ -227,16 +252,25 @@ class Store:
         self.columns.pop(key, None)
         self.lists.pop(key, None)
         self._gaps.pop(key, None)
+        self._sparse.pop(key, None)
 
 
 class View(dict[str, Any]):
     """What one module may read of a block: its declared products, each turned into per-event values when first read."""
 
-    __slots__ = ("allowed", "label", "store")
+    __slots__ = ("allowed", "index", "label", "store")
 
-    def __init__(self, store: Store, allowed: dict[str, tuple[str, ...] | None], label: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        allowed: dict[str, tuple[str, ...] | None],
+        label: str,
+        index: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
         self.store = store
+        #: the events that the module reads; None: all, or not known
+        self.index = index
         #: key -> None for a product, or the fields of a collection
         self.allowed = allowed
         self.label = label
@@ -246,7 +280,7 @@ class View(dict[str, Any]):
             fields = self.allowed[key]
         except KeyError:
             raise self.undeclared(key) from None
-        values = self.store.per_event(key) if fields is None else CollectionColumns(self, key, fields)
+        values = self.store.per_event(key, self.index) if fields is None else CollectionColumns(self, key, fields)
         self[key] = values
         return values
 
