@@ -1,4 +1,4 @@
-"""The dimuon selection of `benchmarks.coffea` as coffea's users write it: a processor, with NanoEvents or with bare columns."""
+"""The dimuon selection of `benchmarks.coffea` as a coffea processor, with NanoEvents or with bare columns."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class Partial(list[Any]):
 
 
 class Sparse(dict[int, Any]):
-    """Per-event values of a column of which a step reads few events: those are made at once, others when they are asked for."""
+    """Per-event values of a column of which a step reads few events: made at once, others when asked for."""
 
     __slots__ = ("_column",)
 
@@ -153,7 +153,7 @@ class Store:
         return self.ids[number]
 
     def per_event(self, key: str, index: Sequence[int] | None = None) -> Any:
-        """The per-event values of a product, made from its column when first needed; `index` says for which events (None: all)."""
+        """The per-event values of a product, made from its column when first needed; at least those of `index` (None: all)."""
         values = self.lists.get(key)
         if values is None:
             column = self.columns[key]
@@ -166,9 +166,9 @@ class Store:
             values = (
                 column.per_event(self._slices(column.offsets)) if isinstance(column, Jagged) else column.per_event()
             )
-            index = self._gaps.get(key)
-            if index is not None:
-                values = Partial(key, values, index.tolist(), self.size)
+            made = self._gaps.get(key)
+            if made is not None:
+                values = Partial(key, values, made.tolist(), self.size)
             self.lists[key] = values
         return values
 
