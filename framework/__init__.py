@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Producer,
         Source,
     )
+    from .observing import Observer
     from .process import EndPath, Path, Process, Task
     from .report import Progress, Report
     from .service import Job, Service
@@ -71,6 +72,7 @@ _HOME = {
         "Producer",
         "Source",
     ),
+    "observing": ("Observer",),
     "process": ("EndPath", "Path", "Process", "Task"),
     "report": ("Progress", "Report"),
     "service": ("Job", "Service"),
@@ -108,6 +110,7 @@ __all__ = [
     "Module",
     "ModuleError",
     "Nested",
+    "Observer",
     "OutputError",
     "OutputModule",
     "Parameter",

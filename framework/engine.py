@@ -80,11 +80,7 @@ class Engine:
                 if action is Action.RUN:
                     self._advance(self._blocks[number], perf_counter() + SLICE)
                 elif action is Action.OPEN:
-                    store, chunk = reader.take()
-                    number = state.opened()
-                    self._blocks[number] = Block(number, store, chunk)
-                    if self._boundaries:
-                        self._boundaries.opened(self._blocks[number])
+                    self._open(reader)
                 elif action is Action.WAIT:
                     await self._wait()
                     given_way = perf_counter()
@@ -126,9 +122,20 @@ class Engine:
             reason = Waiting.THREAD if Status.THREAD in statuses else Waiting.INPUT
         if not statuses and self._reader and not self._reader.reading:
             self._reader.read_ahead()
+        await self._pause(reason)
+
+    async def _pause(self, reason: Waiting) -> None:
         begin = perf_counter()
         await self._wake.wait()
         self.waited[reason] += perf_counter() - begin
+
+    def _open(self, reader: Reader) -> Block:
+        store, chunk = reader.take()
+        number = self.state.opened()
+        block = self._blocks[number] = Block(number, store, chunk)
+        if self._boundaries:
+            self._boundaries.opened(block)
+        return block
 
     def _answered(self, block: Block) -> None:
         self.state.answered(block.number)
@@ -212,11 +219,14 @@ class Engine:
         block.store.view = block.view
         if binding.module.threaded:
             self.state.waits(block.number, Status.THREAD)
-            block.thread = asyncio.get_running_loop().run_in_executor(self._pool, _call_whole, binding, block)
+            block.thread = asyncio.get_running_loop().run_in_executor(self._pool, self._call_whole, binding, block)
             block.thread.add_done_callback(lambda _: self._came_back(block))
             return Outcome.WAITS
-        self._keep_whole(block, binding, _call_whole(binding, block))
+        self._keep_whole(block, binding, self._call_whole(binding, block))
         return Outcome.ENDED
+
+    def _call_whole(self, binding: Binding, block: Block) -> tuple[object, float]:
+        return _call_whole(binding, block)
 
     def _finish_thread(self, block: Block, binding: Binding) -> Outcome:
         assert block.thread is not None

@@ -23,6 +23,8 @@ from .flow import Flow, failed_check, kind_of, resolve
 from .interrupts import Interrupts, interruptible, run_anywhere
 from .limits import limit_line
 from .module import ExternalWork, Module, OutputModule
+from .observed import observed
+from .observing import Observers
 from .process import Process
 from .reader import Reader
 from .report import ModuleReport, PathReport, Progress, Report
@@ -135,7 +137,8 @@ async def _run(process: Process, progress: ProgressCallback | None, interrupts: 
         options = process.options
         with ThreadPoolExecutor(options.threads, thread_name_prefix="evproc") as pool:
             provenance = {"process": process.name, "evproc": __version__, "configuration": results_hash(process)}
-            job = Job(process.name, process.services, pool, int(options.in_flight * MEGABYTE), provenance)
+            observers = Observers(process.services.values())
+            job = Job(process.name, process.services, pool, int(options.in_flight * MEGABYTE), provenance, observers)
             await _run_job(process, plan, job, report, progress, interrupts)
     except BaseException:
         await _end_services(process)
@@ -186,8 +189,9 @@ async def _run_job(
         streams = options.streams if isinstance(options.streams, int) else options.MAX_STREAMS
         state = RunState(streams, Budget(job.in_flight_bytes))
         boundaries = boundaries_of(schedule, running[1:], list(process.services.values()))
-        engine = Engine(schedule, bindings, state, process.services, job.pool, boundaries)
-        reader = Reader(
+        new_engine, new_reader = observed(job.observers) if job.observers else (Engine, Reader)
+        engine = new_engine(schedule, bindings, state, process.services, job.pool, boundaries)
+        reader = new_reader(
             source,
             plan.flow.source_keys(schedule.labels),
             memory=Budget(int(options.memory * MEGABYTE)),

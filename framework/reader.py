@@ -114,6 +114,11 @@ class Reader:
         """Whether a chunk is being read."""
         return self._reading is not None
 
+    @property
+    def held(self) -> int:
+        """Bytes of the chunks that are waiting or have blocks that are open."""
+        return self._memory.used
+
     def read_ahead(self) -> None:
         """Start to read the next chunk, if none is being read and the budget allows."""
         fits = not self._memory.used or self._memory.used + self._largest <= self._memory.limit

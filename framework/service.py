@@ -13,6 +13,7 @@ from .transitions import TransitionMethods
 
 if TYPE_CHECKING:
     from .module import Module
+    from .observing import Observers
 
 S = TypeVar("S", bound="Service")
 
@@ -42,6 +43,12 @@ class Service(Configured, TransitionMethods):
         return {}
 
 
+def _nobody() -> Observers:
+    from .observing import Observers
+
+    return Observers()
+
+
 @dataclass(slots=True)
 class Job:
     """What modules and services are given at the begin of a job."""
@@ -55,6 +62,8 @@ class Job:
     """Budget of external work in flight, bytes."""
     provenance: Mapping[str, str] = field(default_factory=dict)
     """What output files say of where they come from: process, version of evproc, hash of the configuration."""
+    observers: Observers = field(default_factory=_nobody)
+    """Who is told of what happens, and `observers.request`, by which services tell of their requests."""
 
     def service(self, kind: type[S], label: str = "") -> S:
         """The service of a kind. Raises ConfigurationError if the process has none."""

@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any
 
 from evproc.framework.errors import InferenceError
+from evproc.framework.observing import Observers
 
 from .batching import Batcher, Request, Submission
 from .contract import check_answer
@@ -66,6 +67,7 @@ class ModelQueue:
     policy: Policy
     records: dict[str, LatencyRecord] = field(default_factory=dict)
     """Server -> what was sent to it."""
+    observers: Observers = field(default_factory=Observers)
     _batcher: Batcher = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _in_flight: int = 0
@@ -172,14 +174,16 @@ class ModelQueue:
         model, policy = self.metadata.name, self.policy
         record = self.records.setdefault(server.url, LatencyRecord())
         self._sent += 1
+        nbytes = sum(array.nbytes for array in inputs.values())
         request_id = f"{model}-{self._sent}"
         for attempt in range(1, policy.tries + 1):
             begin = perf_counter()
             try:
-                outputs = await server.transport.infer(
-                    model, self.version, inputs, policy.outputs, timeout=policy.timeout, request_id=request_id
-                )
-                check_answer(outputs, request.rows, self.metadata, server.url, policy.outputs)
+                with self.observers.request(server.url, model, request.rows, nbytes, attempt):
+                    outputs = await server.transport.infer(
+                        model, self.version, inputs, policy.outputs, timeout=policy.timeout, request_id=request_id
+                    )
+                    check_answer(outputs, request.rows, self.metadata, server.url, policy.outputs)
             except InferenceError as error:
                 record.failures += 1
                 if not is_retryable(error) or attempt == policy.tries:

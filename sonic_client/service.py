@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from evproc.framework import Block, ConfigurationError, Fault, InferenceError, Job, Module, Parameter, Service
 from evproc.framework.errors import did_you_mean
+from evproc.framework.observing import Observers
 
 from .contract import compare
 from .model_queue import ModelQueue, Policy, Server
@@ -68,6 +69,7 @@ class InferenceService(Service):
         self._at_end: dict[tuple[str, str], ModelStatistics] = {}
         self._embedded: EmbeddedServer | None = None
         self._modules: dict[str, InferenceWork] = {}
+        self._observers = Observers()
 
     async def check(self, modules: Mapping[str, Module]) -> list[Fault]:
         """Ask every server for its models, and hold the modules against them."""
@@ -154,6 +156,7 @@ class InferenceService(Service):
 
     async def begin_job(self, job: Job) -> None:
         """Start the server of our own, if a model needs it; make the queues."""
+        self._observers = job.observers
         homeless = [module for module in self._modules.values() if module.config.client.model not in self._offers]
         if homeless and self.config.fallback is not None:
             await self._start_fallback(self.config.fallback, homeless)
@@ -200,7 +203,9 @@ class InferenceService(Service):
         key = (client.model, client.version, policy)
         if key not in self._queues:
             metadata = self._metadata[client.model, client.version]
-            self._queues[key] = ModelQueue(metadata, client.version, self._offers[client.model], policy)
+            self._queues[key] = ModelQueue(
+                metadata, client.version, self._offers[client.model], policy, observers=self._observers
+            )
         return self._queues[key]
 
     def idle(self) -> None:
