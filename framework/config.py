@@ -309,6 +309,13 @@ class Options(Block):
     in_flight: float = Parameter(
         32.0, description="budget for external work in flight", unit="MB", placement=True, gt=0
     )
+    max_seconds: float | None = Parameter(
+        None,
+        description="time after which no more events are begun; those in flight are finished, and the outputs complete",
+        unit="s",
+        placement=True,
+        gt=0,
+    )
     threads: int = Parameter(4, description="threads for modules and calls that block", placement=True, ge=1, le=256)
     progress: float = Parameter(1.0, description="time between two progress reports", unit="s", placement=True, gt=0)
 

@@ -17,6 +17,7 @@ from time import perf_counter
 from .binding import Binding
 from .block import Block
 from .boundaries import Boundaries
+from .early_end import OutputQuota, below, cut_block
 from .event import Columns
 from .external import ExternalSteps, Outcome
 from .module import ExternalWork
@@ -67,6 +68,10 @@ class Engine:
         self._reader: Reader | None = None
         self.blocks_done = 0
         self.gave_way = 0.0
+        self.quota: OutputQuota | None = None
+        """How many events output modules may still write, if that ends the job."""
+        self.filled = False
+        """Whether it has."""
 
     async def run(self, reader: Reader) -> None:
         """Run until the source is at its end, or `stop` was called. An error of a module ends it at once."""
@@ -79,6 +84,8 @@ class Engine:
                 action, number = state.decide()
                 if action is Action.RUN:
                     self._advance(self._blocks[number], perf_counter() + SLICE)
+                    if self.filled:
+                        return
                 elif action is Action.OPEN:
                     self._open(reader)
                 elif action is Action.WAIT:
@@ -155,6 +162,8 @@ class Engine:
                     return
                 if self._boundaries:
                     self._boundaries.at_tail(block)
+                if self.quota is not None and block.limits is None:
+                    cut_block(self.quota, block, steps[tail:], self._schedule.masks)
             if block.place == len(steps):
                 self._end(block)
                 return
@@ -176,6 +185,9 @@ class Engine:
     def _todo(self, block: Block, binding: Binding) -> Sequence[int] | None:
         """The events that a step is for; None: all."""
         index = block.events_of(binding.mask, self._schedule.masks)
+        if block.limits is not None:
+            limit = min(block.limits[""], block.limits.get(binding.label, block.store.size))
+            index = below(index, limit, block.store.size)
         if binding.step.repeated:
             key = (binding.label, binding.phase.name)
             done = block.done.setdefault(key, set())
@@ -246,10 +258,12 @@ class Engine:
             binding.put(block, result, block.todo)
 
     def _end(self, block: Block) -> None:
+        size = block.store.size if block.limits is None else block.limits[""]
         for label, mask in self._schedule.path_masks.items():
-            index = block.events_of(mask, self._schedule.masks)
-            self.path_passed[label] += block.store.size if index is None else len(index)
-        self.events_done += block.store.size
+            index = below(block.events_of(mask, self._schedule.masks), size, block.store.size)
+            self.path_passed[label] += size if index is None else len(index)
+        self.events_done += size
+        self.filled = self.quota is not None and self.quota.full
         self.blocks_done += 1
         self.state.ended(block.number)
         del self._blocks[block.number]

@@ -75,10 +75,9 @@ def resolve(process: Process) -> Flow:
     _find_source(process, sound, flow)
     for label, module in process.modules.items():
         _declare_products(label, module, flow)
-    if flow.source:
-        for label, module in sound.items():
-            if label != flow.source:
-                _resolve_inputs(label, module, process, flow)
+    for label, module in sound.items():
+        if not isinstance(module, Source) and (flow.source or not isinstance(module, OutputModule)):
+            _resolve_inputs(label, module, process, flow)
     flow.faults.extend(_cycles(flow))
     return flow
 
@@ -184,6 +183,8 @@ def _resolve_one(
             return []
         made = ", ".join(products_of(module)) or "no product"
         return [f"reads '{name}', but module '{label}' makes {made}"]
+    if not flow.source:
+        return []  # it may be a branch: what the source holds is not known, and that has been said
     near = did_you_mean(name, [*offered.products, *offered.collections])
     return [f"reads '{name}', which nothing makes and {offered.where or 'the source'} does not hold{near}"]
 

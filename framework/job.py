@@ -17,9 +17,11 @@ from .binding import Binding
 from .boundaries import Boundaries, boundaries_of
 from .config import Configured
 from .dumping import results_hash
+from .early_end import OutputQuota, after
 from .engine import Engine, Waiting, block_limit
 from .errors import ConfigurationError, Fault, in_context
 from .flow import Flow, failed_check, kind_of, resolve
+from .input_report import InputReport
 from .interrupts import Interrupts, interruptible, run_anywhere
 from .limits import limit_line
 from .module import ExternalWork, Module, OutputModule
@@ -199,6 +201,9 @@ async def _run_job(
             changed=engine.changed,
             boundaries=boundaries,
         )
+        limited = {module.label: module.config.max_events for module in running if isinstance(module, OutputModule)}
+        if any(limit > 0 for limit in limited.values()):
+            engine.quota = OutputQuota({label: limit for label, limit in limited.items() if limit > 0})
         begin = perf_counter()
         total = plan.flow.offered.events
 
@@ -207,13 +212,24 @@ async def _run_job(
             engine.stop()
             return before
 
-        with interruptible(interrupts, stop), _ticking(engine, progress, options.progress, total), _calm_collector():
+        def time_up() -> None:
+            if not reader.ended:
+                report.ended = f"max_seconds: {options.max_seconds:g} s are over"
+                engine.stop()
+
+        with (
+            interruptible(interrupts, stop),
+            after(options.max_seconds, time_up),
+            _ticking(engine, progress, options.progress, total),
+            _calm_collector(),
+        ):
             await engine.run(reader)
             if boundaries:
                 boundaries.finish(failed=False)
         report.wall_s = perf_counter() - begin
         _fill(report, engine, tallies[source.label])
         tallies[source.label].cpu_s = reader.seconds
+        report.input = source.input_report(engine.events_done) or InputReport(source.label, engine.events_done)
     except BaseException:
         # what external work has left in threads may still use the modules
         await asyncio.to_thread(job.pool.shutdown, wait=True, cancel_futures=True)
@@ -266,6 +282,10 @@ def _end(modules: list[Module], *, failed: bool) -> None:
 
 def _fill(report: Report, engine: Engine, source: ModuleReport) -> None:
     report.events = engine.events_done
+    if engine.filled and engine.quota is not None:
+        report.ended = f"max_events: {', '.join(engine.quota.left)} has all the events that it was to have"
+    elif report.interrupted:
+        report.ended = "interrupted"
     report.blocks = engine.blocks_done
     report.waiting_external_s = engine.waited[Waiting.EXTERNAL]
     report.waiting_input_s = engine.waited[Waiting.INPUT]

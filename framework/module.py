@@ -26,7 +26,9 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from inspect import isawaitable, iscoroutine
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
+
+from pydantic import Field
 
 from .columns import Column
 from .config import Configured, Parameter, add_inputs, input_tags
@@ -35,6 +37,7 @@ from .transitions import TransitionMethods
 
 if TYPE_CHECKING:
     from .errors import Fault
+    from .input_report import InputReport
     from .report import OutputReport
     from .service import Job
 
@@ -111,7 +114,7 @@ class Catalog:
 
 
 class Source(Module):
-    """Yields the events, in chunks. Its methods are called in a thread of their own."""
+    """Yields the events, in chunks. `catalog` and `chunks` are called in a thread of their own."""
 
     def catalog(self) -> Catalog:
         """What it offers. Raises InputError."""
@@ -120,6 +123,10 @@ class Source(Module):
     def chunks(self, keys: frozenset[str]) -> Iterator[Chunk]:
         """The events, with the products named by `keys` and no others. Raises InputError."""
         raise NotImplementedError
+
+    def input_report(self, events: int) -> InputReport | None:
+        """What it did, once no more is read; of the events that it yielded, the first `events` have been processed."""
+        return None
 
 
 class Producer(Module):
@@ -165,11 +172,16 @@ class OutputModule(Module):
     """Writes events, in the order of the input. Each sees the events that pass any of the paths named by `select`."""
 
     class Config(Module.Config):
-        """No parameters but `select`."""
+        """No parameters but `select` and `max_events`."""
 
         select: list[str] = Parameter(
             default_factory=list,
             description="paths: write the events that pass any of them; all events if none is named",
+        )
+        max_events: Annotated[int, Field(ge=1)] | Literal[-1] = Parameter(
+            -1,
+            description="events to write at most; the job ends when all outputs with such a limit have reached theirs; "
+            "-1 for no limit",
         )
 
     def resolve(self, offered: Catalog) -> dict[str, tuple[str, ...]]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .input_report import InputReport
+
 REPORT_VERSION = 1
 
 
@@ -67,11 +69,14 @@ class Report:
     waiting_input_s: float = 0.0
     """Of `wall_s`, time when nothing could be done but wait for the next chunk."""
     interrupted: bool = False
+    ended: str = ""
+    """Why the job ended before the end of its input; empty if it did not. Its outputs are complete for what was done."""
     limit: str = ""
     """One line that says what limits the job."""
     modules: list[ModuleReport] = field(default_factory=list)
     paths: list[PathReport] = field(default_factory=list)
     outputs: list[OutputReport] = field(default_factory=list)
+    input: InputReport = field(default_factory=InputReport)
     services: dict[str, dict[str, Any]] = field(default_factory=dict)
     peak_memory_mb: float = 0.0
     """Largest resident memory of this process, MB."""

@@ -78,6 +78,8 @@ def _headline(report: Report) -> Text:
     head = Text.assemble((report.process, "bold"), f": {', '.join(facts)}")
     if report.interrupted:
         head.append("\nInterrupted: the outputs hold the events done so far.", style="bold yellow")
+    elif report.ended:
+        head.append(f"\nEnded early: {report.ended}.", style="bold yellow")
     return head
 
 

@@ -235,6 +235,20 @@ def test_a_source_that_cannot_be_opened_is_a_fault() -> None:
     assert found[1].startswith("source: file 'a.root' is not there  [test_flow.py:")
 
 
+def test_faults_behind_a_source_at_fault_are_reported_with_it() -> None:
+    """A cycle of modules and an instance that no module makes do not wait until the source can be opened; branches do."""
+    process = Process("P")
+    process.source = Broken()
+    process.a, process.b = Add(of=["b", "some_branch"]), Add(of=["a"])
+    process.c = Add(of=["a:other"])
+    found = [fault.partition("  [")[0] for fault in faults_of(process)]
+    assert found == [
+        "source: file 'a.root' is not there",
+        "c: reads 'a:other', but module 'a' makes a",
+        "modules read one another's products: a <- b <- a",
+    ]
+
+
 def test_a_bug_in_a_module_that_declares_is_a_fault_with_its_label() -> None:
     """An unexpected exception while the flow is resolved names module and method, and does not hide other faults."""
 
