@@ -109,7 +109,10 @@ def test_options_are_those_of_the_process() -> None:
     """The table of options names every option, with its default."""
     rows = re.findall(r"^\| `(\w+)` \| `?(.*?)`? \|", (ROOT / "docs" / "workflows.md").read_text(), re.MULTILINE)
     said = {name: default.split()[0] for name, default in rows}
-    assert said == {name: f"{value:g}" if value != "auto" else value for name, value in Options().model_dump().items()}
+    defaults = Options().model_dump().items()
+    assert said == {
+        name: f"{value:g}" if isinstance(value, float | int) else value or "none" for name, value in defaults
+    }
 
 
 def test_figures_are_the_same_everywhere() -> None:
