@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .histogram import Histogram, HistogramAnalyzer
     from .ntuple_output import NtupleOutput
     from .ntuple_source import NtupleSource
+    from .tracer import Tracer
 
 _HOME = {
     "array_source": ("ArraySource",),
@@ -24,6 +25,7 @@ _HOME = {
     "histogram": ("Histogram", "HistogramAnalyzer"),
     "ntuple_output": ("NtupleOutput",),
     "ntuple_source": ("NtupleSource",),
+    "tracer": ("Tracer",),
 }
 _WHERE = {name: home for home, names in _HOME.items() for name in names}
 
@@ -36,6 +38,7 @@ __all__ = [
     "NtupleSource",
     "RangeFilter",
     "ScalarSumFilter",
+    "Tracer",
 ]
 
 

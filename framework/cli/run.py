@@ -13,6 +13,7 @@ import typer
 from evproc.framework.errors import ConfigurationError, OutputError
 
 from .failures import INTERRUPTED, reported
+from .watching import add_service
 from .workflow import Loaded, Settings, Traceback, WorkflowFile, load_with
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ def run(
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE.json", help="Write the report of the job as JSON.")
     ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option("--trace", metavar="FILE.json", help="Write what happened when, for ui.perfetto.dev."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor summary.")] = False,
     traceback: Traceback = False,
 ) -> None:
@@ -39,7 +44,10 @@ def run(
     with reported(traceback):
         if report is not None:
             _check_writable(report)
-        done = _run(load_with(workflow, settings, ctx.obj), quiet)
+        loaded = load_with(workflow, settings, ctx.obj)
+        if trace is not None:
+            add_service(loaded.process, "Tracer", file=str(trace))
+        done = _run(loaded, quiet)
         if report is not None:
             _write_report(done, report)
         if not quiet:
