@@ -182,5 +182,5 @@ def test_a_trace_can_be_read_while_it_is_written(tmp_path: Path) -> None:
 def test_a_trace_that_cannot_be_written_is_a_fault(tmp_path: Path) -> None:
     """It is found before the first event."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigurationError, match=r"'tracer'.*file"):
+    with pytest.raises(ConfigurationError, match=r"tracer\.file: .* is a file"):
         job(tmp_path / "file" / "trace.json").run()
