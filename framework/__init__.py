@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ProductNotFound,
     )
     from .event import Collection, Columns, Event, EventID, EventIDs
+    from .exception_policy import ExceptionPolicy, ExceptionRules
     from .module import (
         Analyzer,
         Catalog,
@@ -59,6 +60,7 @@ _HOME = {
         "ProductNotFound",
     ),
     "event": ("Collection", "Columns", "Event", "EventID", "EventIDs"),
+    "exception_policy": ("ExceptionPolicy", "ExceptionRules"),
     "module": (
         "Analyzer",
         "Catalog",
@@ -94,6 +96,8 @@ __all__ = [
     "EventID",
     "EventIDs",
     "EvprocError",
+    "ExceptionPolicy",
+    "ExceptionRules",
     "ExternalFilter",
     "ExternalProducer",
     "ExternalWork",

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .block import Block
-from .columns import column_from_array
+from .columns import Column, column_from_array
 from .errors import EvprocError, InternalError, in_context
+from .event import Columns, Event
 from .flow import KINDS, Flow, kind_of
 from .module import ExternalWork, products_of, uses_columns
 from .report import ModuleReport
 from .schedule import Step
 from .store import View
+from .sweep import NO_FAILURES, Sweep
+
+if TYPE_CHECKING:
+    from .failures import Note
 
 BOOLEANS = frozenset((bool, np.bool_))
 
@@ -34,6 +39,10 @@ class Binding:
         self.kind = kind_of(module)
         self.allowed = flow.reads.get(self.label, {})
         self.products = list(products_of(module))
+        #: whether it returns a dict of products
+        self.several = bool(self.products) and self.products != [self.label]
+        #: the modules that make what it reads
+        self.upstream = sorted({flow.makers[key] for key in flow.products(self.label)} - {flow.source})
         base, method = next((kind, name) for kind, _, name in KINDS if isinstance(module, kind))
         if isinstance(module, ExternalWork):
             self.columnar = uses_columns(module, ExternalWork, "acquire")
@@ -50,57 +59,113 @@ class Binding:
         """What the module may read of a block."""
         return View(block.store, self.allowed, self.label, block.todo)
 
-    def put(self, block: Block, results: list[Any], index: Sequence[int] | None) -> None:
-        """Keep what the per-event calls returned for the events of `index` (None: all)."""
+    def sweep(
+        self,
+        function: Callable[..., Any],
+        events: Sequence[Event],
+        second: Sequence[Any] | None = None,
+        *,
+        piece: int = 64,
+    ) -> Sweep:
+        """A sweep of one of the module's methods over some events."""
+        return Sweep(function, events, second, piece=piece)
+
+    def harmed(self, block: Block) -> set[int]:
+        """The events of a block that the module cannot be called for, because something that it reads has failed."""
+        return set()
+
+    def unharmed(self, block: Block, index: Sequence[int] | None) -> Sequence[int] | None:
+        """Of the events of `index`, those that the module can be called for though something has failed in the block."""
+        return index
+
+    def call_columns(self, block: Block, index: Sequence[int] | None) -> Any:
+        """Call the columnar method for the events of `index`."""
+        assert block.view is not None
+        try:
+            return self.function(Columns(block.view, index))
+        except Exception as error:
+            raise self.failure(block, None, error) from error
+
+    def put(
+        self,
+        block: Block,
+        results: list[Any],
+        index: Sequence[int] | None,
+        failures: Mapping[int, Note] = NO_FAILURES,
+    ) -> None:
+        """Keep what the per-event calls returned for the events of `index` (None: all); `failures` are places of it."""
+        wrong = self.wrong(results)
+        if wrong:
+            place, error = next(iter(wrong.items()))
+            raise self.failure(block, place if index is None else index[place], error)
         if self.kind == "filter":
-            if not BOOLEANS.issuperset(map(type, results)):
-                wrong = next(place for place, value in enumerate(results) if type(value) not in BOOLEANS)
-                number = wrong if index is None else index[wrong]
-                raise self.failure(block, number, TypeError(f"a filter returns True or False, not {results[wrong]!r}"))
             passed = block.note_passed(self.label, results, index)
             self.tally.passed = (self.tally.passed or 0) + passed
-        elif len(self.products) == 1 and self.products[0] == self.label:
-            block.store.put_values(self.label, results, index)
-        elif self.products:
+        elif not self.several:
+            if self.products:
+                block.store.put_values(self.label, results, index)
+        else:
             for key in self.products:
-                block.store.put_values(key, self._instance(block, key, results, index), index)
+                instance = key.partition(":")[2]
+                block.store.put_values(key, [result[instance] for result in results], index)
         self.tally.calls += len(results)
 
-    def _instance(self, block: Block, key: str, results: list[Any], index: Sequence[int] | None) -> list[Any]:
-        """The values of one of several products; checks that the module returned just those that it declares."""
-        instance = key.partition(":")[2]
+    def wrong(self, results: Sequence[Any]) -> dict[int, TypeError]:
+        """What the per-event calls should not have returned: place -> what is wrong there."""
+        if self.kind == "filter":
+            if BOOLEANS.issuperset(map(type, results)):
+                return {}
+            strange = {place: value for place, value in enumerate(results) if type(value) not in BOOLEANS}
+            return {
+                place: TypeError(f"a filter returns True or False, not {value!r}") for place, value in strange.items()
+            }
+        if not self.several:
+            return {}
         wanted = {product.partition(":")[2] for product in self.products}
+        found: dict[int, TypeError] = {}
         for place, result in enumerate(results):
             if not isinstance(result, dict) or result.keys() != wanted:
                 got = sorted(result) if isinstance(result, dict) else type(result).__name__
-                number = place if index is None else index[place]
-                raise self.failure(block, number, TypeError(f"it should return a dict of {sorted(wanted)}, not {got}"))
-        return [result[instance] for result in results]
+                found[place] = TypeError(f"it should return a dict of {sorted(wanted)}, not {got}")
+        return found
 
     def put_columns(self, block: Block, result: Any, index: Sequence[int] | None) -> None:
         """Keep what the columnar call returned for the events of `index` (None: all)."""
         events = block.store.size if index is None else len(index)
+        try:
+            columns = self.columns_of(result, events)
+        except (TypeError, ValueError) as error:
+            raise self.failure(block, None, error) from error
+        self.keep_columns(block, columns, index, events)
+
+    def columns_of(self, result: Any, events: int) -> Any:
+        """What a columnar call returned, held against what it should: (events,) bool of a filter, or product -> column.
+
+        Raises TypeError or ValueError.
+        """
         if self.kind == "filter":
             answers = np.asarray(result)
             if answers.dtype != np.bool_ or answers.shape != (events,):
-                wrong = f"a filter returns ({events},) bool, not {answers.shape} {answers.dtype}"
-                raise self.failure(block, None, TypeError(wrong))
-            passed = block.note_passed(self.label, answers, index)
+                raise TypeError(f"a filter returns ({events},) bool, not {answers.shape} {answers.dtype}")
+            return answers
+        several, wanted = self.several, [key.partition(":")[2] for key in self.products]
+        if several and (not isinstance(result, dict) or sorted(result) != sorted(wanted)):
+            got = sorted(result) if isinstance(result, dict) else type(result).__name__
+            raise TypeError(f"it should return a dict of {wanted}, not {got}")
+        columns: dict[str, Column] = {}
+        for key in self.products:
+            column = columns[key] = column_from_array(result[key.partition(":")[2]] if several else result)
+            if len(column) != events:
+                raise ValueError(f"product '{key}' has {len(column)} entries for {events} events")
+        return columns
+
+    def keep_columns(self, block: Block, columns: Any, index: Sequence[int] | None, events: int) -> None:
+        """Keep what `columns_of` made, for the events of `index` (None: all)."""
+        if self.kind == "filter":
+            passed = block.note_passed(self.label, columns, index)
             self.tally.passed = (self.tally.passed or 0) + passed
-        elif self.products:
-            several = self.products != [self.label]
-            wanted = [key.partition(":")[2] for key in self.products]
-            if several and (not isinstance(result, dict) or sorted(result) != sorted(wanted)):
-                got = sorted(result) if isinstance(result, dict) else type(result).__name__
-                raise self.failure(block, None, TypeError(f"it should return a dict of {wanted}, not {got}"))
-            for key in self.products:
-                try:
-                    column = column_from_array(result[key.partition(":")[2]] if several else result)
-                except TypeError as error:
-                    raise self.failure(block, None, error) from error
-                if len(column) != events:
-                    wrong = f"product '{key}' has {len(column)} entries for {events} events"
-                    raise self.failure(block, None, ValueError(wrong))
+        else:
+            for key, column in columns.items():
                 block.store.put_column(key, column, index)
         self.tally.calls += events
 

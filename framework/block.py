@@ -85,6 +85,8 @@ class Block:
     """Module -> numbers of the events for which it failed, or did not run because what it needs had failed."""
     limits: dict[str, int] | None = None
     """Module -> the events that it sees have smaller numbers, "" for all modules; set at the tail of a job with quotas."""
+    ignored: dict[str, set[int]] = field(default_factory=dict)
+    """Module -> numbers of the events for which its failure was ignored: they go on without its products."""
     done: dict[tuple[str, str], set[int]] = field(default_factory=dict)
     """(module, phase) -> events that it has run for; kept only for modules with several steps."""
     pieces: dict[str, list[Piece]] = field(default_factory=dict)

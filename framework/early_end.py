@@ -60,6 +60,9 @@ def cut_block(quota: OutputQuota, block: Block, tail: Sequence[Binding], masks: 
         if binding.label in quota.left:
             index = block.events_of(binding.mask, masks)
             events: Sequence[int] = range(size) if index is None else index
+            if block.failed or block.ignored:
+                harmed = binding.harmed(block)
+                events = [number for number in events if number not in harmed]
             before = reached.get(binding.label)
             reached[binding.label] = events if before is None else sorted({*before, *events})
     block.limits = quota.cut(reached, size)

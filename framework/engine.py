@@ -18,8 +18,8 @@ from .binding import Binding
 from .block import Block
 from .boundaries import Boundaries
 from .early_end import OutputQuota, below, cut_block
-from .event import Columns
 from .external import ExternalSteps, Outcome
+from .failures import Failures
 from .module import ExternalWork
 from .reader import BlockLimit, Reader
 from .report import Progress
@@ -27,6 +27,7 @@ from .schedule import Phase, Schedule
 from .service import Service
 from .state import Action, RunState, Status
 from .sweep import Sweep
+from .tolerant_external import TolerantExternalSteps
 
 SLICE = 0.005
 """How long modules may compute before the event loop has a turn, seconds."""
@@ -52,6 +53,7 @@ class Engine:
         services: Mapping[str, Service],
         pool: ThreadPoolExecutor,
         boundaries: Boundaries | None = None,
+        failures: Failures | None = None,
     ) -> None:
         self.state = state
         self.events_done = 0
@@ -64,7 +66,9 @@ class Engine:
         self._boundaries = boundaries
         self._wake = asyncio.Event()
         self._blocks: dict[int, Block] = {}
-        self._external = ExternalSteps(state, self._answered)
+        self._failures = failures
+        steps = ExternalSteps if failures is None else TolerantExternalSteps
+        self._external = steps(state, self._answered)
         self._reader: Reader | None = None
         self.blocks_done = 0
         self.gave_way = 0.0
@@ -195,7 +199,7 @@ class Engine:
             left = [number for number in every if number not in done]
             done.update(left)
             index = None if len(left) == block.store.size else left
-        return index
+        return binding.unharmed(block, index) if block.failed or block.ignored else index
 
     def _run_step(self, block: Block, binding: Binding, until: float) -> Outcome:
         """A step without external work."""
@@ -208,7 +212,7 @@ class Engine:
                 return Outcome.ENDED
             if binding.columnar or binding.module.threaded:
                 return self._run_whole(block, binding)
-            block.sweep = Sweep(binding.function, block.selected(block.todo))
+            block.sweep = binding.sweep(binding.function, block.selected(block.todo))
         elif block.thread is not None:
             return self._finish_thread(block, binding)
         store.view = block.view
@@ -222,7 +226,7 @@ class Engine:
         if not ended:
             return Outcome.MORE
         binding.tally.cpu_s += sweep.seconds
-        binding.put(block, sweep.results, block.todo)
+        binding.put(block, sweep.results, block.todo, sweep.failures)
         return Outcome.ENDED
 
     def _run_whole(self, block: Block, binding: Binding) -> Outcome:
@@ -254,8 +258,8 @@ class Engine:
         if binding.columnar:
             binding.put_columns(block, result, block.todo)
         else:
-            assert isinstance(result, list)
-            binding.put(block, result, block.todo)
+            assert isinstance(result, Sweep)
+            binding.put(block, result.results, block.todo, result.failures)
 
     def _end(self, block: Block) -> None:
         size = block.store.size if block.limits is None else block.limits[""]
@@ -265,6 +269,8 @@ class Engine:
         self.events_done += size
         self.filled = self.quota is not None and self.quota.full
         self.blocks_done += 1
+        if self._failures is not None:
+            self._failures.ended(block.number, size)
         self.state.ended(block.number)
         del self._blocks[block.number]
         block.store.close()
@@ -290,19 +296,14 @@ def _call_whole(binding: Binding, block: Block) -> tuple[object, float]:
     assert block.view is not None
     begin = perf_counter()
     if binding.columnar:
-        try:
-            result: object = binding.function(Columns(block.view, block.todo))
-        except Exception as error:
-            raise binding.failure(block, None, error) from error
+        result: object = binding.call_columns(block, block.todo)
     else:
-        events = block.selected(block.todo)
-        sweep = Sweep(binding.function, events)
+        result = sweep = binding.sweep(binding.function, block.selected(block.todo))
         try:
             sweep.advance(FOREVER)
         except Exception as error:
             place = sweep.place
             raise binding.failure(block, place if block.todo is None else block.todo[place], error) from error
-        result = sweep.results
     return result, perf_counter() - begin
 
 

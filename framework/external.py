@@ -61,7 +61,7 @@ class ExternalSteps:
             block.pieces.setdefault(binding.label, [])
             events = block.selected(block.todo)
             if events and not binding.columnar:
-                block.sweep = Sweep(binding.acquire, events, piece=binding.piece_events)
+                block.sweep = binding.sweep(binding.acquire, events, piece=binding.piece_events)
         total = block.store.size if block.todo is None else len(block.todo)
         self._collecting.setdefault(binding.label, binding)
         while block.acquired < total:
@@ -93,7 +93,7 @@ class ExternalSteps:
         try:
             while (stop := len(sweep.results)) < last and held < limit and (stop == first or perf_counter() < end):
                 sweep.advance(0.0, limit=min(LOOK_EVERY, last - stop))
-                held += module.work_bytes(sweep.results[stop:])
+                held += self._work_bytes(module, sweep, stop)
         except Exception as error:
             place = sweep.place
             raise binding.failure(block, place if block.todo is None else block.todo[place], error) from error
@@ -103,6 +103,10 @@ class ExternalSteps:
         index = range(first, stop) if block.todo is None else block.todo[first:stop]
         block.acquired = stop
         self._launch(block, binding, work, index)
+
+    def _work_bytes(self, module: ExternalWork, sweep: Sweep, first: int) -> int:
+        """The bytes of the work that a sweep of `acquire` has made since there were `first`."""
+        return module.work_bytes(sweep.results[first:])
 
     def _launch_block(self, block: Block, binding: Binding, total: int) -> None:
         assert block.view is not None
@@ -125,6 +129,20 @@ class ExternalSteps:
             place = getattr(error, "place", None)
             number = index[place] if index is not None and isinstance(place, int) and not binding.columnar else None
             raise binding.failure(block, number, error) from error
+        self._started(block, binding, work, index, answer, nbytes)
+
+    def _started(
+        self,
+        block: Block,
+        binding: Binding,
+        work: list[Any],
+        index: Sequence[int] | None,
+        answer: asyncio.Future[Sequence[Any]],
+        nbytes: int,
+    ) -> None:
+        """Keep a piece of work that has been started."""
+        module = binding.module
+        assert isinstance(module, ExternalWork)
         if isinstance(work[0], CoroutineType):
             answer.add_done_callback(partial(_close_if_cancelled, work))
         events = len(work)
@@ -170,13 +188,15 @@ class ExternalSteps:
                 return False
             pieces.remove(piece)
             results = self._results(block, binding, piece)
+            if results is None:
+                return True
             count = block.store.size if piece.index is None else len(piece.index)
             binding.tally.external_wait_s += (perf_counter() - piece.since) * count  # divided by all events at the end
             if piece.columns:
                 self._produce_block(block, binding, piece, results)
                 return True
             events = block.selected(piece.index)
-            block.collecting = (label, piece, Sweep(binding.function, events, results))
+            block.collecting = (label, piece, binding.sweep(binding.function, events, results))
         label, piece, sweep = block.collecting
         binding = self._collecting[label]
         assert piece.index is not None
@@ -191,10 +211,16 @@ class ExternalSteps:
         if ended:
             if label not in block.harvest:
                 block.harvest[label] = Harvest(block.store.size)
-            block.harvest[label].add(piece.index, sweep.results)
+            block.harvest[label].add(*self._produced(block, binding, piece.index, sweep))
             block.collecting = None
             self._state.freed(piece.nbytes)
         return True
+
+    def _produced(
+        self, block: Block, binding: Binding, index: Sequence[int], sweep: Sweep
+    ) -> tuple[Sequence[int], list[Any]]:
+        """Which events of a piece have been produced, and what for each."""
+        return index, sweep.results
 
     def _produce_block(self, block: Block, binding: Binding, piece: Piece, results: Sequence[Any]) -> None:
         index = piece.index
@@ -210,24 +236,28 @@ class ExternalSteps:
         block.whole_done.add(binding.label)
         self._state.freed(piece.nbytes)
 
-    def _results(self, block: Block, binding: Binding, piece: Piece) -> Sequence[Any]:
-        """What came of the work of a piece; raises the first error in it, with its event."""
-        if piece.answer.cancelled():
-            raise binding.failure(block, None, RuntimeError("its external work was cancelled"))
+    def _results(self, block: Block, binding: Binding, piece: Piece) -> Sequence[Any] | None:
+        """What came of the work of a piece; raises the first error in it, with its event. None: nothing to produce."""
         try:
-            results = piece.answer.result()
+            results = self._answer(piece)
         except Exception as error:
             raise binding.failure(block, piece.event(getattr(error, "place", None)), error) from error
-        expected = 1 if piece.columns or piece.index is None else len(piece.index)
-        if not hasattr(results, "__len__"):
-            got = f"{type(results).__name__}, not one result for each of {expected} events"
-            raise binding.failure(block, None, TypeError(f"`external` returned {got}"))
-        if len(results) != expected:
-            wrong = ValueError(f"`external` returned {len(results)} results for {expected} events")
-            raise binding.failure(block, None, wrong)
         if any(issubclass(kind, BaseException) for kind in set(map(type, results))):
             place, cause = next((i, item) for i, item in enumerate(results) if isinstance(item, BaseException))
             raise binding.failure(block, piece.event(place), cause) from cause
+        return results
+
+    def _answer(self, piece: Piece) -> Sequence[Any]:
+        """One result for each event of a piece, or one for all of a columnar one. Raises what the work raised."""
+        if piece.answer.cancelled():
+            raise RuntimeError("its external work was cancelled")
+        results = piece.answer.result()
+        expected = 1 if piece.columns or piece.index is None else len(piece.index)
+        if not hasattr(results, "__len__"):
+            got = f"{type(results).__name__}, not one result for each of {expected} events"
+            raise TypeError(f"`external` returned {got}")
+        if len(results) != expected:
+            raise ValueError(f"`external` returned {len(results)} results for {expected} events")
         return results
 
 

@@ -7,7 +7,7 @@ import gc
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -20,6 +20,7 @@ from .dumping import results_hash
 from .early_end import OutputQuota, after
 from .engine import Engine, Waiting, block_limit
 from .errors import ConfigurationError, Fault, in_context
+from .failures import Failures, failures_of
 from .flow import Flow, failed_check, kind_of, resolve
 from .input_report import InputReport
 from .interrupts import Interrupts, interruptible, run_anywhere
@@ -33,6 +34,7 @@ from .report import ModuleReport, PathReport, Progress, Report
 from .schedule import Schedule, compile_schedule
 from .service import Job, Service
 from .state import Budget, RunState
+from .tolerant import TolerantBinding
 from .transitions import transition_faults
 
 MEGABYTE = 1_000_000
@@ -187,12 +189,13 @@ async def _run_job(
                 raise _failure(module, "begin_job", error) from error
         report.modules = [ModuleReport(module.label, type(module).__name__, kind_of(module)) for module in running]
         tallies = {tally.label: tally for tally in report.modules}
-        bindings = _bind(process, plan, tallies)
+        failures = failures_of(process, job.provenance)
+        bindings = _bind(process, plan, tallies, failures)
         streams = options.streams if isinstance(options.streams, int) else options.MAX_STREAMS
         state = RunState(streams, Budget(job.in_flight_bytes))
         boundaries = boundaries_of(schedule, running[1:], list(process.services.values()))
         new_engine, new_reader = observed(job.observers) if job.observers else (Engine, Reader)
-        engine = new_engine(schedule, bindings, state, process.services, job.pool, boundaries)
+        engine = new_engine(schedule, bindings, state, process.services, job.pool, boundaries, failures)
         reader = new_reader(
             source,
             plan.flow.source_keys(schedule.labels),
@@ -222,6 +225,7 @@ async def _run_job(
             after(options.max_seconds, time_up),
             _ticking(engine, progress, options.progress, total),
             _calm_collector(),
+            failures or nullcontext(),
         ):
             await engine.run(reader)
             if boundaries:
@@ -230,6 +234,8 @@ async def _run_job(
         _fill(report, engine, tallies[source.label])
         tallies[source.label].cpu_s = reader.seconds
         report.input = source.input_report(engine.events_done) or InputReport(source.label, engine.events_done)
+        if failures is not None:
+            failures.fill(report)
     except BaseException:
         # what external work has left in threads may still use the modules
         await asyncio.to_thread(job.pool.shutdown, wait=True, cancel_futures=True)
@@ -244,7 +250,7 @@ async def _run_job(
         progress(Progress(report.events, report.events, report.wall_s, rate, 0, {}, done=True))
 
 
-def _bind(process: Process, plan: Plan, tallies: dict[str, ModuleReport]) -> list[Binding]:
+def _bind(process: Process, plan: Plan, tallies: dict[str, ModuleReport], failures: Failures | None) -> list[Binding]:
     paths: dict[str, list[str]] = {}
     for label, path in [*process.paths.items(), *process.end_paths.items()]:
         for member in path.labels():
@@ -252,7 +258,8 @@ def _bind(process: Process, plan: Plan, tallies: dict[str, ModuleReport]) -> lis
     bindings = []
     for step in plan.schedule.steps:
         label = step.node.label
-        bindings.append(Binding(step, plan.flow, tallies[label], paths.get(label, [])))
+        arguments = (step, plan.flow, tallies[label], paths.get(label, []))
+        bindings.append(Binding(*arguments) if failures is None else TolerantBinding(*arguments, failures))
         if bindings[-1].kind == "filter" and tallies[label].passed is None:
             tallies[label].passed = 0
     return bindings

@@ -55,6 +55,9 @@ class Module(Configured, TransitionMethods):
     """Whether its methods block, or leave Python for long: they are then called in a thread of the pool, those of a producer
     or filter for several blocks at once. Modules with external work have threads by `in_thread` instead."""
 
+    all_or_nothing: ClassVar[bool] = False
+    """Of an analyzer by columns: whether a call that raises has noted nothing, and may be made again for fewer events."""
+
     def inputs(self) -> dict[str, tuple[str, ...]]:
         """The products that it reads: name -> fields, where it is a collection of which only some fields are read."""
         tags: dict[str, tuple[str, ...]] = dict.fromkeys(self.consumes, ())
@@ -236,7 +239,7 @@ class ExternalWork(Module):
             if not isawaitable(item):
                 wrong = TypeError(f"`acquire` returned {type(item).__name__}, which is no awaitable")
                 wrong.place = place  # type: ignore[attr-defined]  # read by the engine, for the event's name
-                _close(work)
+                close_work(work)
                 raise wrong
         return await asyncio.gather(*work, return_exceptions=True)
 
@@ -279,7 +282,7 @@ class ExternalFilter(ExternalWork):
         raise NotImplementedError
 
 
-def _close(work: Sequence[Any]) -> None:
+def close_work(work: Sequence[Any]) -> None:
     """Close coroutines that will not be run, so that Python does not warn of them."""
     for item in work:
         if iscoroutine(item):

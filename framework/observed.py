@@ -22,6 +22,7 @@ from .observing import BlockInfo, ChunkInfo, LoadInfo, Observers, StepInfo, Thre
 from .reader import Reader
 from .schedule import Schedule
 from .state import RunState
+from .tolerant_external import TolerantExternalSteps
 
 
 def observed(observers: Observers) -> tuple[Callable[..., Engine], Callable[..., Reader]]:
@@ -41,7 +42,8 @@ class ObservedEngine(Engine):
         super().__init__(schedule, bindings, state, *others)
         self._observers = observers
         self._steps = _Steps(schedule, observers)
-        self._external = _ObservedExternal(state, self._answered, observers, self._steps, self._tell_load)
+        steps = _ObservedExternal if self._failures is None else _ObservedTolerant
+        self._external = steps(state, self._answered, observers, self._steps, self._tell_load)
         self._opened: dict[int, BlockInfo] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -159,8 +161,16 @@ class _ObservedExternal(ExternalSteps):
         finally:
             self._tell_load()
 
-    def _launch(self, block: Block, binding: Binding, work: list[Any], index: Sequence[int] | None) -> None:
-        super()._launch(block, binding, work, index)
+    def _started(
+        self,
+        block: Block,
+        binding: Binding,
+        work: list[Any],
+        index: Sequence[int] | None,
+        answer: asyncio.Future[Sequence[Any]],
+        nbytes: int,
+    ) -> None:
+        super()._started(block, binding, work, index, answer, nbytes)
         piece = block.pieces[binding.label][-1]
         events = block.store.size if index is None else len(index)
         self._number += 1
@@ -179,6 +189,10 @@ class _ObservedExternal(ExternalSteps):
             error = "" if failure is None else str(failure) or type(failure).__name__
         if self._observers.work_end:
             self._observers.work_end(info._replace(end=perf_counter(), error=error))
+
+
+class _ObservedTolerant(_ObservedExternal, TolerantExternalSteps):
+    """The same in a job that goes on behind failed events."""
 
 
 class ObservedReader(Reader):

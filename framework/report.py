@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .event import EventID
 from .input_report import InputReport
 
 REPORT_VERSION = 1
@@ -28,6 +29,12 @@ class ModuleReport:
     """Events that it let pass; None if it is no filter."""
     cpu_s: float = 0.0
     """Time in its methods, seconds."""
+    failed: int = 0
+    """Events for which it failed, and the job went on."""
+    ignored: int = 0
+    """Events for which its failure was ignored."""
+    not_run: int = 0
+    """Events for which it did not run because what it reads had failed."""
     external_wait_s: float = 0.0
     """From the end of `acquire` to the begin of `produce`, mean over events, seconds."""
 
@@ -49,6 +56,42 @@ class OutputReport:
     file: str
     events: int
     nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailedEvent:
+    """A module failed on an event."""
+
+    run: int
+    luminosity_block: int
+    event: int
+    module: str
+    error: str
+    """The name of the exception's class."""
+    message: str
+    raised: str
+    """File and line where it was raised, if known."""
+    where: str
+    """File and entries that the event comes from."""
+
+    @property
+    def id(self) -> EventID:
+        """The identity of the event."""
+        return EventID(self.run, self.luminosity_block, self.event)
+
+
+@dataclass(slots=True)
+class FailureReport:
+    """How often a module failed in one way."""
+
+    module: str
+    error: str
+    """The name of the exception's class."""
+    action: str
+    """try_to_continue, ignore, or rethrow for the one that ended the job."""
+    events: int
+    first: str
+    """The first of them in the order of the input: event and message."""
 
 
 @dataclass(slots=True)
@@ -78,6 +121,14 @@ class Report:
     outputs: list[OutputReport] = field(default_factory=list)
     input: InputReport = field(default_factory=InputReport)
     services: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failed_events: int = 0
+    """Events for which a module failed, and the job went on."""
+    failed: list[FailedEvent] = field(default_factory=list)
+    """The first of them, one entry for each module that failed."""
+    failed_events_file: str = ""
+    """Where all of them are, for `evproc run --only`; empty if nothing failed or no file is written."""
+    failures: list[FailureReport] = field(default_factory=list)
+    """How often each module failed in which way."""
     peak_memory_mb: float = 0.0
     """Largest resident memory of this process, MB."""
     warnings: list[str] = field(default_factory=list)

@@ -65,7 +65,7 @@ class Partial(list[Any]):
         value = super().__getitem__(number)
         if value is Partial.ABSENT:
             raise ProductNotFound(
-                f"product '{self.key}' was not made for this event: its path had ended before its module"
+                f"product '{self.key}' was not made for this event: its path had ended before its module, or its module failed"
             )
         return value
 

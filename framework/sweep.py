@@ -8,18 +8,22 @@ piece follows the time that they take.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .failures import Note
 
 PIECE_SECONDS = 0.002
 """How long one piece should take, seconds."""
+NO_FAILURES: Mapping[int, Note] = {}
 
 
 class Sweep:
     """Calls `function(event)` for each of some events, or `function(event, result)` if there are results; `results` grows."""
 
-    __slots__ = ("_events", "_function", "_piece", "_second", "place", "results", "seconds", "total")
+    __slots__ = ("_events", "_function", "_piece", "_second", "failures", "place", "results", "seconds", "total")
 
     def __init__(
         self,
@@ -34,6 +38,8 @@ class Sweep:
         self._second = second
         self._piece = piece
         self.results: list[Any] = []
+        #: place -> what is to be said of its failure, in a sweep that goes on behind one
+        self.failures: Mapping[int, Note] = NO_FAILURES
         self.seconds = 0.0
         self.total = len(events)
         #: number of the event that the last call was for; after an exception, of the one that failed
