@@ -14,6 +14,7 @@ from .event import Columns, Event
 from .flow import KINDS, Flow, kind_of
 from .module import ExternalWork, products_of, uses_columns
 from .report import ModuleReport
+from .resources import needs_of
 from .schedule import Step
 from .store import View
 from .sweep import NO_FAILURES, Sweep
@@ -49,6 +50,8 @@ class Binding:
         else:
             self.columnar = uses_columns(module, base, method)
         suffix = "_columns" if self.columnar else ""
+        #: what it must have for itself while it runs
+        self.needs = () if isinstance(module, ExternalWork) else needs_of(module)
         #: what is called for each event, or for the block
         self.function: Callable[..., Any] = getattr(module, f"{method}{suffix}")
         self.acquire: Callable[..., Any] = getattr(module, f"acquire{suffix}", self.function)

@@ -291,7 +291,7 @@ def unit_of(field: FieldInfo) -> str:
 
 
 class Options(Block):
-    """How a process runs. None of it changes results."""
+    """How a process runs. None of it changes results, but `seed`."""
 
     streams: Annotated[int, Field(ge=1)] | Literal["auto"] = Parameter(
         "auto",
@@ -318,5 +318,7 @@ class Options(Block):
     )
     threads: int = Parameter(4, description="threads for modules and calls that block", placement=True, ge=1, le=256)
     progress: float = Parameter(1.0, description="time between two progress reports", unit="s", placement=True, gt=0)
+
+    seed: int = Parameter(0, description="seed of the random numbers of modules; changes results", ge=0)
 
     MAX_STREAMS: ClassVar[int] = 256

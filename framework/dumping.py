@@ -91,6 +91,7 @@ def results_hash(process: Process) -> str:
         raise ConfigurationError(faults)
     data: dict[str, Any] = {"form": 1, "process": process.name}
     data["modules"] = {label: _results_of(part) for label, part in process.modules.items()}
+    data["options"] = _results(process.options, process.options.model_dump(mode="json"))
     services = {label: _results_of(part) for label, part in process.services.items()}
     data["services"] = {label: entry for label, entry in services.items() if entry["parameters"]}
     data |= {name: {label: part.labels() for label, part in getattr(process, name).items()} for name in SECTIONS[2:]}

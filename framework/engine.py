@@ -23,6 +23,7 @@ from .failures import Failures
 from .module import ExternalWork
 from .reader import BlockLimit, Reader
 from .report import Progress
+from .resources import Resources, places_of
 from .schedule import Phase, Schedule
 from .service import Service
 from .state import Action, RunState, Status
@@ -64,6 +65,7 @@ class Engine:
         self._services = services
         self._pool = pool
         self._boundaries = boundaries
+        self._resources = Resources(places_of(step.module for step in schedule.steps))
         self._wake = asyncio.Event()
         self._blocks: dict[int, Block] = {}
         self._failures = failures
@@ -180,6 +182,8 @@ class Engine:
                 outcome = self._run_step(block, binding, until)
             if outcome is not Outcome.ENDED:
                 return
+            if binding.needs:
+                self._give_back(block)
             for key in binding.step.release:
                 block.store.drop(key)
             block.next_step()
@@ -205,6 +209,9 @@ class Engine:
         """A step without external work."""
         store = block.store
         if block.view is None:
+            if binding.needs and not self._resources.take(block.number, binding.needs):
+                self.state.waits(block.number, Status.RESOURCE)
+                return Outcome.WAITS
             block.todo = self._todo(block, binding)
             block.view = binding.view(block)
             if block.todo is not None and not len(block.todo):
@@ -228,6 +235,11 @@ class Engine:
         binding.tally.cpu_s += sweep.seconds
         binding.put(block, sweep.results, block.todo, sweep.failures)
         return Outcome.ENDED
+
+    def _give_back(self, block: Block) -> None:
+        """A step has ended: others may have what it needed."""
+        for number in self._resources.give(block.number):
+            self.state.ready(number)
 
     def _run_whole(self, block: Block, binding: Binding) -> Outcome:
         """A step that is not cut into pieces: a columnar one, or one in a thread."""

@@ -181,8 +181,9 @@ async def _run_job(
     try:
         for module in running:
             begun.append(module)
+            module._seed = options.seed
             if isinstance(module, ExternalWork):
-                module._pool = job.pool
+                module._use_threads(job.pool)
             try:
                 module.begin_job(job)
             except Exception as error:

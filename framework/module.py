@@ -33,6 +33,8 @@ from pydantic import Field
 from .columns import Column
 from .config import Configured, Parameter, add_inputs, input_tags
 from .event import Columns, Event, EventIDs
+from .randomness import RandomNumbers
+from .resources import thread_limit
 from .transitions import TransitionMethods
 
 if TYPE_CHECKING:
@@ -46,14 +48,17 @@ WORK_BYTES = 256
 """What the work of one event is taken to hold, where many are done in one go."""
 
 
-class Module(Configured, TransitionMethods):
+class Module(Configured, TransitionMethods, RandomNumbers):
     """The base of all modules."""
 
     consumes: ClassVar[Sequence[str]] = ()
     """Products that it reads, beside those that its `InputTag` parameters name."""
-    threaded: ClassVar[bool] = False
+    threaded: ClassVar[bool | int] = False
     """Whether its methods block, or leave Python for long: they are then called in a thread of the pool, those of a producer
-    or filter for several blocks at once. Modules with external work have threads by `in_thread` instead."""
+    or filter for several blocks at once; a number says for how many at most. Modules with external work have threads by
+    `in_thread` instead, whose calls a number limits in the same way."""
+    resources: ClassVar[Sequence[str]] = ()
+    """Names of what it cannot share: of all modules that name one of them, only one is at work at a time."""
 
     all_or_nothing: ClassVar[bool] = False
     """Of an analyzer by columns: whether a call that raises has noted nothing, and may be made again for fewer events."""
@@ -213,6 +218,7 @@ class ExternalWork(Module):
     """
 
     _pool: Executor | None = None
+    _turns: asyncio.Semaphore | None = None
 
     MAX_EVENTS: ClassVar[int] = 1000
     """Events with work in flight, at most, where each has work of its own."""
@@ -227,7 +233,18 @@ class ExternalWork(Module):
 
     def in_thread(self, function: Callable[..., T], *arguments: Any) -> Awaitable[T]:
         """Call a function in the thread pool of the job; awaits to its result."""
+        if self._turns is not None:
+            return self._in_turn(self._turns, function, arguments)
         return asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+
+    async def _in_turn(self, turns: asyncio.Semaphore, function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+        async with turns:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+
+    def _use_threads(self, pool: Executor) -> None:
+        """The job begins: its threads, and how many of them this module may use at once."""
+        limit = thread_limit(self)
+        self._pool, self._turns = pool, asyncio.Semaphore(limit) if limit else None
 
     async def external(self, work: list[Any]) -> Sequence[Any]:
         """Do the work of several events at once; returns one result per event. By default, awaits each.

@@ -148,6 +148,7 @@ def contract_faults(part: Any) -> list[str]:
     from .config import Block
     from .flow import KINDS
     from .module import ExternalWork, Module
+    from .resources import resource_faults
     from .service import Service
 
     if not isinstance(part, type):
@@ -168,6 +169,7 @@ def contract_faults(part: Any) -> list[str]:
         wrong.append(f"{part.__name__} must derive from one of {bases}")
         return wrong
     kind, method = kinds[0]
+    wrong.extend(resource_faults(part, external=issubclass(part, ExternalWork)))
     if hasattr(kind, f"{method}_columns"):
         methods = ["acquire", method] if issubclass(kind, ExternalWork) else [method]
         wrong.extend(fault for name in methods if (fault := _one_of_two(part, kind, name)))

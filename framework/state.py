@@ -6,6 +6,7 @@ A *block* is open from the moment that it is taken from the source until its las
     ANSWERS     it waits for external work
     BUDGET      it waits until external work in flight holds less memory
     THREAD      one of its steps runs in a thread
+    RESOURCE    its step needs what a step of another block holds
     TURN        it is at its tail, and an earlier block has not ended
 
 and `decide` says what the CPU does next: go on with the oldest block that is ready; if none is, open another, which is
@@ -32,6 +33,7 @@ class Status(Enum):
     ANSWERS = "answers"
     BUDGET = "budget"
     THREAD = "thread"
+    RESOURCE = "resource"
     TURN = "turn"
 
 
