@@ -94,7 +94,8 @@ def test_they_do_not_depend_on_company(kind: type[Producer], block: int) -> None
     """For any blocks, chunks, streams, threads, form of the module, and events before it, an event gets the same."""
     events = zip(make_events(DATA, ids=IDS), COUNTS, strict=True)
     expected = [Numbers().random(event).normal(10.0, 2.0, n).tolist() for event, n in events]
-    for options in ({"streams": 1}, {"streams": 8, "chunk": 11}, {"first": 33}):
+    variants: list[dict[str, Any]] = [{"streams": 1}, {"streams": 8, "chunk": 11}, {"first": 33}]
+    for options in variants:
         made = numbers_of(kind(), block=block, **options)
         assert made == expected[options.get("first", 0) :]
 
