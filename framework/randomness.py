@@ -139,7 +139,9 @@ class ColumnsRandom:
         counter = [count.astype(np.uint64), np.repeat(events, blocks), np.repeat(places, blocks), instance]
         words = np.stack(philox(counter, self._draws.key), axis=1).ravel()
         wanted = np.arange(int(number.sum())) + np.repeat(4 * first - (np.cumsum(number) - number), number)
-        return np.multiply(words[wanted] >> np.uint64(11), 2.0**-53, dtype=np.float64)
+        mantissas: npt.NDArray[np.float64] = (words[wanted] >> np.uint64(11)).astype(np.float64)
+        mantissas *= 2.0**-53
+        return mantissas
 
     def uniform(self, low: float = 0.0, high: float = 1.0, counts: Counts = None) -> npt.NDArray[np.float64]:
         """Even between `low` and `high`."""
