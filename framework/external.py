@@ -242,7 +242,8 @@ class ExternalSteps:
             results = self._answer(piece)
         except Exception as error:
             raise binding.failure(block, piece.event(getattr(error, "place", None)), error) from error
-        if any(issubclass(kind, BaseException) for kind in set(map(type, results))):
+        sound = getattr(results, "sound", False)
+        if not sound and any(issubclass(kind, BaseException) for kind in set(map(type, results))):
             place, cause = next((i, item) for i, item in enumerate(results) if isinstance(item, BaseException))
             raise binding.failure(block, piece.event(place), cause) from cause
         return results

@@ -61,7 +61,7 @@ class Sweep:
                 if self._second is None:
                     results += [function(event) for event in events]
                 else:
-                    second = self._second if last - first == total else self._second[first:last]
+                    second = self._second[first:last]
                     results += [function(event, result) for event, result in zip(events, second, strict=True)]
             except BaseException:
                 self.place = last - 1 - events.__length_hint__()  # type: ignore[attr-defined]  # of a list's iterator

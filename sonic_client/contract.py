@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -63,32 +63,56 @@ def _same_shape(mine: Sequence[int], theirs: Sequence[int]) -> bool:
     return len(mine) == len(theirs) and all(a == b or -1 in (a, b) for a, b in zip(mine, theirs, strict=True))
 
 
-def gather(work: Sequence[Any], metadata: ModelMetadata) -> tuple[dict[str, Array], list[int]]:
+def gather(work: Sequence[Any], metadata: ModelMetadata) -> tuple[dict[str, Array], Sequence[int]]:
     """The rows of several events as one set of tensors, and the bounds of each event's rows.
 
-    work: for each event, name -> (rows of the event, ...). Returns name -> (rows, ...) and bounds (events + 1).
-    Raises ModelContractError, with the number of the event as its `place`.
+    work: for each event, name -> (rows of the event, ...). Returns name -> (rows, ...), perhaps read-only, and bounds
+    (events + 1), a range where all events have as many rows. Raises ModelContractError, with the number of the event as
+    its `place`.
     """
     tensors: dict[str, Array] = {}
-    counts: list[int] | None = None
+    bounds: Sequence[int] | None = None
     specs = [spec for spec in metadata.inputs if not spec.optional or (work and spec.name in work[0])]
     try:
         sound = set(map(len, work)) <= {len(specs)}
         for spec in specs:
             name = spec.name
             arrays = [tensor[name] for tensor in work]
-            lengths = list(map(len, arrays))
-            sound = sound and (counts is None or lengths == counts)
-            counts = lengths
-            # `equiv`: nothing is cast, and NumPy looks at every array without a call of ours
-            joined = np.concatenate(arrays, dtype=spec.dtype, casting="equiv") if len(arrays) > 1 else arrays[0]
-            sound = sound and joined.dtype == spec.dtype and _same_shape(joined.shape[1:], spec.shape)
-            tensors[name] = joined
+            mine, shapes = _bounds_of(arrays)
+            sound = sound and (bounds is None or list(mine) == list(bounds))
+            sound = sound and all(_same_shape(shape[1:], spec.shape) for shape in shapes)
+            bounds = mine
+            tensors[name] = joined = _joined(arrays, mine[-1], spec)
+            sound = sound and joined.dtype == spec.dtype
     except (AttributeError, KeyError, TypeError, ValueError, IndexError):
         sound = False
-    if not sound or counts is None:
+    if not sound or bounds is None:
         raise _fault_in(work, specs, metadata.name)
-    return tensors, row_bounds(counts)
+    return tensors, bounds
+
+
+def _bounds_of(arrays: Sequence[Array]) -> tuple[Sequence[int], Iterable[tuple[int, ...]]]:
+    """Where the rows of each array begin and end, and the shapes that there are."""
+    shapes = [array.shape for array in arrays]
+    first = shapes[0]
+    if shapes.count(first) == len(shapes) and first[0]:
+        return range(0, first[0] * len(shapes) + 1, first[0]), (first,)
+    return row_bounds([shape[0] for shape in shapes]), set(shapes)
+
+
+def _joined(arrays: Sequence[Array], rows: int, spec: TensorSpec) -> Array:
+    """The rows of several arrays as one, uncast: (rows, ...). Raises TypeError if one has another type than it should.
+
+    Joining their bytes costs a third of what `np.concatenate` does, where they are bytes and lie in order.
+    """
+    if len(arrays) == 1:
+        return arrays[0]
+    if rows and not spec.dtype.hasobject and {array.dtype for array in arrays} == {spec.dtype}:
+        try:
+            return np.frombuffer(b"".join(arrays), spec.dtype).reshape(rows, *arrays[0].shape[1:])
+        except (BufferError, ValueError):
+            pass  # one of them does not lie in order
+    return np.concatenate(arrays, dtype=spec.dtype, casting="equiv")
 
 
 def same_shapes(work: Sequence[Any], metadata: ModelMetadata) -> list[Sequence[Any]]:
@@ -172,23 +196,48 @@ def empty_outputs(names: Sequence[str], metadata: ModelMetadata) -> dict[str, Ar
     }
 
 
-def scatter(outputs: Mapping[str, Array], bounds: Sequence[int]) -> list[dict[str, Array]]:
-    """The outputs of each event, as views: for each event name -> (rows of the event, ...)."""
-    pieces = {name: _views(array, bounds) for name, array in outputs.items()}
-    if len(pieces) == 1:
-        ((name, views),) = pieces.items()
-        return [{name: view} for view in views]
-    return [dict(zip(pieces, views, strict=True)) for views in zip(*pieces.values(), strict=True)]
+class Answers(Sequence[dict[str, Array]]):
+    """The outputs of each event, as views: for each event name -> (rows of the event, ...).
+
+    They are cut when they are asked for, some events at a time, so that what is cut is used while it is in the cache.
+    """
+
+    __slots__ = ("_bounds", "_outputs")
+    sound = True
+    """None of them is an exception; the engine need not look."""
+
+    def __init__(self, outputs: Mapping[str, Array], bounds: Sequence[int]) -> None:
+        self._outputs = outputs
+        self._bounds = bounds
+
+    def __len__(self) -> int:
+        return len(self._bounds) - 1
+
+    @overload
+    def __getitem__(self, place: int) -> dict[str, Array]: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[dict[str, Array]]: ...
+    def __getitem__(self, place: int | slice) -> dict[str, Array] | list[dict[str, Array]]:
+        if isinstance(place, int):
+            number = range(len(self))[place]
+            return self[number : number + 1][0]
+        first, last, step = place.indices(len(self))
+        bounds = self._bounds[first : max(first, last) + 1]
+        pieces = {name: _views(array, bounds) for name, array in self._outputs.items()}
+        if len(pieces) == 1:
+            ((name, views),) = pieces.items()
+            cut = [{name: view} for view in views]
+        else:
+            cut = [dict(zip(pieces, views, strict=True)) for views in zip(*pieces.values(), strict=True)]
+        return cut if step == 1 else cut[::step]
+
+    def __iter__(self) -> Iterator[dict[str, Array]]:
+        return iter(self[:])
 
 
-def _views(array: Array, bounds: Sequence[int]) -> list[Array]:
+def _views(array: Array, bounds: Sequence[int]) -> Iterable[Array]:
     """A view of the rows of each event. Where all have as many rows, NumPy cuts faster than Python does."""
-    events, each = len(bounds) - 1, bounds[1] - bounds[0] if len(bounds) > 1 else 0
-    if (
-        each
-        and len(array) == each * events
-        and bounds[-1] == len(array)
-        and list(range(0, len(array) + 1, each)) == bounds
-    ):
-        return list(array.reshape(events, each, *array.shape[1:]))
+    if isinstance(bounds, range) and len(bounds) > 1:
+        rows: Iterable[Array] = array[bounds[0] : bounds[-1]].reshape(len(bounds) - 1, bounds.step, *array.shape[1:])
+        return rows
     return [array[first:last] for first, last in pairwise(bounds)]

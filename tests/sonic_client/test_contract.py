@@ -9,7 +9,7 @@ import pytest
 
 from evproc.framework import EndPath, Event, Process
 from evproc.framework.errors import ModelContractError
-from evproc.sonic_client.contract import check_answer, compare, empty_outputs, gather, parse_spec, same_shapes, scatter
+from evproc.sonic_client.contract import Answers, check_answer, compare, empty_outputs, gather, parse_spec, same_shapes
 from evproc.sonic_client.fake import FakeModel, FakeServer
 from evproc.sonic_client.producer import Client, InferenceProducer
 from evproc.sonic_client.service import InferenceService
@@ -89,14 +89,14 @@ def tensors(rows: int, first: int = 0) -> dict[str, Any]:
     return {"x": np.full((rows, 2), first, "f4"), "id": np.arange(first, first + rows)}
 
 
-def test_gather_puts_rows_together_and_scatter_takes_them_apart() -> None:
-    """Bounds say whose rows are whose; scatter gives each event views of its own rows."""
+def test_gather_puts_rows_together_and_answers_take_them_apart() -> None:
+    """Bounds say whose rows are whose; answers give each event views of its own rows."""
     joined, bounds = gather([tensors(2), tensors(0), tensors(3, 10)], model())
     assert bounds == [0, 2, 2, 5]
     assert joined["id"].tolist() == [0, 1, 10, 11, 12]
-    parts = scatter({"id": joined["id"], "x": joined["x"]}, bounds)
+    parts = Answers({"id": joined["id"], "x": joined["x"]}, bounds)
     assert [part["id"].tolist() for part in parts] == [[0, 1], [], [10, 11, 12]]
-    (only, *_) = scatter({"id": joined["id"]}, bounds)
+    (only, *_) = Answers({"id": joined["id"]}, bounds)
     assert np.shares_memory(only["id"], joined["id"])
 
 
