@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import numpy as np
 
@@ -109,7 +109,9 @@ def _joined(arrays: Sequence[Array], rows: int, spec: TensorSpec) -> Array:
         return arrays[0]
     if rows and not spec.dtype.hasobject and {array.dtype for array in arrays} == {spec.dtype}:
         try:
-            return np.frombuffer(b"".join(arrays), spec.dtype).reshape(rows, *arrays[0].shape[1:])
+            return np.frombuffer(b"".join(cast("Sequence[memoryview]", arrays)), spec.dtype).reshape(
+                rows, *arrays[0].shape[1:]
+            )
         except (BufferError, ValueError):
             pass  # one of them does not lie in order
     return np.concatenate(arrays, dtype=spec.dtype, casting="equiv")

@@ -74,6 +74,31 @@ def _request_header(model: str, version: str, inputs: tuple[Described, ...], out
     return header
 
 
+def shared_request(
+    model: str,
+    version: str,
+    region: str,
+    inputs: Sequence[tuple[Described, int, int]],
+    outputs: Sequence[str],
+    request_id: str = "",
+) -> bytes:
+    """The bytes of a ModelInferRequest whose tensors lie in a region of shared memory.
+
+    inputs: for each tensor what it is, and at which byte of the region it begins, and how many bytes it has.
+    """
+    request = messages.ModelInferRequest(model_name=model, model_version=version, id=request_id)
+    for (name, datatype, shape), offset, nbytes in inputs:
+        tensor = request.inputs.add(name=name, datatype=datatype, shape=shape)
+        tensor.parameters["shared_memory_region"].string_param = region
+        tensor.parameters["shared_memory_byte_size"].int64_param = nbytes
+        if offset:
+            tensor.parameters["shared_memory_offset"].int64_param = offset
+    for name in outputs:
+        request.outputs.add(name=name)
+    data: bytes = request.SerializeToString()
+    return data
+
+
 def infer_answer(data: bytes, wanted: Sequence[str] = ()) -> dict[str, Array]:
     """The wanted outputs (all, if none is named) of the bytes of a ModelInferResponse, by name.
 

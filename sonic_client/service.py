@@ -52,6 +52,9 @@ class InferenceService(Service):
             None, description="server to start for models that no server has", placement=True
         )
         in_flight: int = Parameter(16, description="requests under way to one server, at most", placement=True, ge=1)
+        shared_memory: bool = Parameter(
+            True, description="whether tensors for a server on this machine go through shared memory", placement=True
+        )
         connect_timeout: float = Parameter(
             5.0, description="for a server to say what it has", unit="s", placement=True, gt=0
         )
@@ -108,7 +111,7 @@ class InferenceService(Service):
         faults, unreachable = [], []
         for url in dict.fromkeys(self.config.servers):
             try:
-                transport = open_transport(url)
+                transport = open_transport(url, shared_memory=self.config.shared_memory)
             except ValueError as error:
                 faults.append(Fault(str(error), self.label, "servers", self.where))
                 continue
@@ -180,7 +183,7 @@ class InferenceService(Service):
         self._embedded = EmbeddedServer(fallback.models, load=names, log=log, threads=fallback.threads)
         await self._embedded.start(fallback.start_timeout)
         url = self._embedded.url
-        transport = open_transport(url)
+        transport = open_transport(url, shared_memory=self.config.shared_memory)
         server = self._add_server(url, transport, await transport.models(self.config.connect_timeout))
         embedded = self._embedded
         server.explain = lambda: "" if embedded.running else embedded.why_ended()

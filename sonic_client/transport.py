@@ -145,9 +145,15 @@ class Transport(Protocol):
         ...
 
 
-def open_transport(url: str) -> Transport:
-    """The transport for an address; it connects at the first call. Raises ValueError for a wrong address."""
-    module, name = _TRANSPORTS[ServerURL.parse(url).scheme]
+def open_transport(url: str, *, shared_memory: bool = True) -> Transport:
+    """The transport for an address; it connects at the first call. Raises ValueError for a wrong address.
+
+    With `shared_memory`, `grpc` to this machine hands large tensors over through shared memory where the server can.
+    """
+    address = ServerURL.parse(url)
+    module, name = _TRANSPORTS[address.scheme]
+    if shared_memory and address.scheme == "grpc" and address.is_local:
+        module, name = "shared_memory", "SharedMemoryTransport"
     transport: Transport = getattr(import_module(f"{__package__}.{module}"), name)(url)
     return transport
 
