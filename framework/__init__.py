@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from .event import Collection, Columns, Event, EventID, EventIDs
     from .exception_policy import ExceptionPolicy, ExceptionRules
+    from .modifiers import Modifier
     from .module import (
         Analyzer,
         Catalog,
@@ -61,6 +62,7 @@ _HOME = {
     ),
     "event": ("Collection", "Columns", "Event", "EventID", "EventIDs"),
     "exception_policy": ("ExceptionPolicy", "ExceptionRules"),
+    "modifiers": ("Modifier",),
     "module": (
         "Analyzer",
         "Catalog",
@@ -111,6 +113,7 @@ __all__ = [
     "Jagged",
     "Job",
     "LumiID",
+    "Modifier",
     "Module",
     "ModuleError",
     "Nested",

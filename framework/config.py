@@ -7,25 +7,15 @@ line, and reported together when the process is compiled. Using such a module be
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic._internal._model_construction import ModelMetaclass
 from pydantic.fields import FieldInfo
 
-from .errors import ConfigurationError, Fault, did_you_mean
-
-_LIBRARY = ("framework", "sonic_client", "modules", "producers")
-_PACKAGE_ROOTS = tuple(
-    {
-        str(base / package)
-        for base in (Path(__file__).parent.parent, Path(__file__).resolve().parent.parent)
-        for package in _LIBRARY
-    }
-)
+from .callers import caller as caller
+from .errors import Fault, did_you_mean
 
 
 class InputMark:
@@ -81,102 +71,6 @@ class Block(BaseModel, metaclass=_BlockMeta):
     """A group of parameters: the `Config` of a module, or a block nested in one. Immutable; unknown keys are faults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=False, protected_namespaces=())
-
-
-def caller(made: object) -> str:
-    """File and line where an object is made: the nearest calling frame outside evproc's own packages; empty if there is none.
-
-    A constructor of the object itself does not count: a plug-in's module is made in the workflow, not in the plug-in.
-    """
-    frame = sys._getframe(1)
-    while frame is not None:
-        code = frame.f_code
-        own = code.co_name == "__init__" and frame.f_locals.get(code.co_varnames[0]) is made
-        if not own and not code.co_filename.startswith((*_PACKAGE_ROOTS, "<")):
-            return f"{Path(code.co_filename).name}:{frame.f_lineno}"
-        if frame.f_back is None:
-            break
-        frame = frame.f_back
-    return ""
-
-
-class Configured:
-    """What modules and services have in common: a label, and parameters held against the nested class `Config`."""
-
-    class Config(Block):
-        """No parameters."""
-
-    config: Any
-    label: str
-
-    def __init__(self, **parameters: Any) -> None:
-        self.label = ""
-        #: what the user should know, and does not keep the job from running
-        self.warnings: list[str] = []
-        self.where = caller(self)
-        self._parameters: dict[str, Any] = {}
-        self._faults: tuple[Fault, ...] = ()
-        self.set(**parameters)
-
-    def set(self, **parameters: Any) -> None:
-        """Set parameters, as the constructor does. Nested ones by a dict or by `block__name`-free dotted keys."""
-        for key, value in parameters.items():
-            path = key.split(".")
-            field = self.Config.model_fields.get(path[0])
-            if (
-                len(path) > 1
-                and path[0] not in self._parameters
-                and field is not None
-                and isinstance(field.default, Block)
-            ):
-                self._parameters[path[0]] = field.default
-            _assign(self._parameters, path, _plain(value))
-        try:
-            self.config = self.Config(**self._parameters)
-            if isinstance(self.config, InvalidBlock):
-                self.Config.model_validate(self._parameters)
-            self._faults = ()
-        except ValidationError as error:
-            self.__dict__.pop("config", None)
-            self._faults = tuple(faults_of(error, self.Config))
-
-    def faults(self) -> list[Fault]:
-        """What is wrong with the parameters, labelled."""
-        kind = type(self).__name__
-        return [Fault(f"{fault.message} ({kind})", self.label, fault.key, self.where) for fault in self._faults]
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            if name == "config" and self.__dict__.get("_faults"):
-                raise ConfigurationError(self.faults())
-            raise AttributeError(f"{type(self).__name__} '{self.__dict__.get('label', '')}' has no attribute '{name}'")
-
-    def __repr__(self) -> str:
-        inside = ", ".join(f"{key}={value!r}" for key, value in self._parameters.items())
-        return f"{type(self).__name__}({inside})"
-
-
-def _plain(value: Any) -> Any:
-    """The value with invalid blocks opened, so that their faults are found again where they are used."""
-    if isinstance(value, InvalidBlock):
-        return _plain(value.parameters)
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_plain(item) for item in value) if type(value) in (list, tuple) else value
-    return value
-
-
-def _assign(target: dict[str, Any], path: list[str], value: Any) -> None:
-    """Set target[path[0]][path[1]]... = value, opening blocks on the way."""
-    for part in path[:-1]:
-        inner = target.get(part)
-        if isinstance(inner, BaseModel):
-            inner = inner.model_dump(exclude_unset=True)
-        target[part] = inner = dict(inner) if isinstance(inner, Mapping) else {}
-        target = inner
-    target[path[-1]] = value
 
 
 def faults_of(error: ValidationError, model: type[BaseModel]) -> list[Fault]:

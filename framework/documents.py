@@ -71,7 +71,7 @@ class Document:
 
     data: Any = None
     lines: dict[tuple[str, ...], int] = field(default_factory=dict)
-    """Keys from the top, two levels of them -> line, where that is known."""
+    """Keys from the top -> line, where that is known."""
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -118,7 +118,7 @@ def _problem(error: yaml.YAMLError) -> tuple[str, int]:
 
 
 def _note_lines(node: yaml.Node, above: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> None:
-    if not isinstance(node, yaml.MappingNode) or len(above) == 2:
+    if not isinstance(node, yaml.MappingNode):
         return
     for key, value in node.value:
         here = (*above, str(key.value))

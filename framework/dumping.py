@@ -18,9 +18,11 @@ from .plugins import Registry, discover
 from .workflow_import import file_of, home_of
 
 if TYPE_CHECKING:
-    from .config import Configured
+    from .configured import Configured
     from .process import Process
 
+RECORD = ("arguments", "modifiers", "customise")
+"""What a workflow was given when it was expanded."""
 SECTIONS = ("services", "modules", "paths", "end_paths", "tasks")
 
 
@@ -51,7 +53,7 @@ def dump(process: Process, *, full: bool = True, directory: Path | None = None) 
             for label, part in table.items()
         }
 
-    data = {"process": process.name, "options": options}
+    data = {"process": process.name, **process.record(), "options": options}
     data |= {"services": entries(process.services), "modules": entries(process.modules)}
     data |= {name: {label: part.labels() for label, part in getattr(process, name).items()} for name in SECTIONS[2:]}
     return {key: value for key, value in data.items() if value or key == "process"}

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from .config import ANY_FIELD, Configured
+from .config import ANY_FIELD
+from .configured import Configured
 from .errors import ConfigurationError, EvprocError, Fault, did_you_mean
 from .module import (
     Analyzer,

@@ -15,7 +15,7 @@ from evproc import __version__
 
 from .binding import Binding
 from .boundaries import Boundaries, boundaries_of
-from .config import Configured
+from .configured import Configured
 from .dumping import results_hash
 from .early_end import OutputQuota, after
 from .engine import Engine, Waiting, block_limit
@@ -143,7 +143,8 @@ async def _run(process: Process, progress: ProgressCallback | None, interrupts: 
             provenance = {"process": process.name, "evproc": __version__, "configuration": results_hash(process)}
             observers = Observers(process.services.values())
             job = Job(process.name, process.services, pool, int(options.in_flight * MEGABYTE), provenance, observers)
-            await _run_job(process, plan, job, report, progress, interrupts)
+            with process._running():
+                await _run_job(process, plan, job, report, progress, interrupts)
     except BaseException:
         await _end_services(process)
         raise

@@ -1,6 +1,7 @@
 """From a file to a `Process`: a workflow in Python, or a configuration in YAML or JSON as `evproc config` writes it.
 
 process: DIMUON                                        the name
+arguments: [...]; modifiers: [...]; customise: [...]   what the workflow was given; a record, nothing is applied again
 options: {streams: 4}                                  fields of `Options`
 services: {inference: {type: InferenceService, ...}}   label -> type and parameters
 modules: {mass: {type: dimuon.py:Mass, ...}, ...}      likewise; the source is one of them
@@ -15,17 +16,18 @@ All faults of a file are reported together.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .documents import Document, parse_document
-from .dumping import SECTIONS, dump, results_hash
+from .dumping import RECORD, SECTIONS, dump, results_hash
 from .errors import ConfigurationError, EvprocError, Fault, PluginError, did_you_mean
 from .plugins import Registry, contract_faults, discover
 from .process import EndPath, Process, Task
 from .process import Path as ModulePath
-from .workflow_import import import_types, import_workflow
+from .workflow_import import import_types
+from .workflow_loading import load_python, not_taken
 
 if TYPE_CHECKING:
     from .module import Module
@@ -36,19 +38,29 @@ __all__ = ["dump", "load", "results_hash"]
 _LISTS = {"paths": ModulePath, "end_paths": EndPath, "tasks": Task}
 
 
-def load(path: Path, arguments: Sequence[str] = ()) -> Process:
-    """The process that a file describes. `arguments` become `sys.argv[1:]` of a Python workflow.
+def load(
+    path: Path, arguments: Sequence[str] = (), modifiers: Sequence[str] = (), options: Sequence[str] = ()
+) -> Process:
+    """The process that a file describes.
 
+    `arguments` become `sys.argv[1:]` of a Python workflow, or the options of its function `process`; `modifiers` are names of
+    modifiers that its process shall have; `options` are the names that an argument may have been meant to be.
     Raises ConfigurationError with all the faults that can be found without compiling the process.
     """
     path = Path(path)
     if not path.is_file():
         raise ConfigurationError([_absent(path)])
     if path.suffix == ".py":
-        return _load_python(path, arguments)
+        return load_python(path, arguments, modifiers, options)
     if path.suffix in (".yaml", ".yml", ".json"):
+        faults = []
         if arguments:
-            raise ConfigurationError([Fault(f"a configuration takes no arguments, but got {' '.join(arguments)}")])
+            faults.append(not_taken("a configuration", arguments, options))
+        if modifiers:
+            text = "a configuration is expanded: modifiers are for Python workflows, but got"
+            faults.append(Fault(f"{text} {', '.join(modifiers)}"))
+        if faults:
+            raise ConfigurationError(faults)
         return _DocumentLoader(path).load()
     raise ConfigurationError([Fault(f"'{path}' is no workflow: its name must end in .py, .yaml, .yml or .json")])
 
@@ -60,21 +72,6 @@ def _absent(path: Path) -> Fault:
         return Fault(f"there is no workflow file '{path}': the folder '{path.parent}' does not exist")
     near = did_you_mean(path.name, [item.name for item in path.parent.iterdir() if item.is_file()])
     return Fault(f"there is no workflow file '{path}'{near}")
-
-
-def _load_python(path: Path, arguments: Sequence[str]) -> Process:
-    names = vars(import_workflow(path, arguments))
-    process = names.get("process")
-    if isinstance(process, Process):
-        return process
-    others = [name for name, value in names.items() if isinstance(value, Process)]
-    if others:
-        found = f"the Process here is named '{others[0]}'; name it `process`"
-    elif process is not None:
-        found = f"here `process` is {_kind(process)}"
-    else:
-        found = "it defines no Process"
-    raise ConfigurationError([Fault(f"a workflow file defines `process = Process(...)`: {found}", where=path.name)])
 
 
 def _kind(value: object) -> str:
@@ -123,7 +120,7 @@ class _DocumentLoader:
         return f"{self.path.name}:{line}" if line else self.path.name
 
     def build(self, data: dict[Any, Any]) -> Process:
-        known = ["process", "options", *SECTIONS]
+        known = ["process", *RECORD, "options", *SECTIONS]
         for key in data:
             if key not in known:
                 hint = did_you_mean(str(key), known) or f"; there are {', '.join(known)}"
@@ -131,9 +128,12 @@ class _DocumentLoader:
         name = data.get("process")
         if not isinstance(name, str) or not name:
             self.fault("the name of the process must be given, as text", "process")
-        process = Process(str(name))
+        record = {key: self.words(data, key) for key in RECORD if key in data}
+        process = Process(str(name), record.pop("modifiers", ()))
+        process._made_by.update(record)
         options = self.table(data, "options")
         process.set_options(**{str(key): value for key, value in options.items()})
+        process._origins.update({str(key): self.where("options", str(key)) for key in options})
         process.__dict__["where"] = self.where("options") if options else self.where("process")
         homes: dict[str, str] = {}
         for section in ("services", "modules"):
@@ -149,6 +149,14 @@ class _DocumentLoader:
                     if self.place(process, section, label, path, homes):
                         path.where = self.where(section, label)
         return process
+
+    def words(self, data: Mapping[Any, Any], section: str) -> list[str]:
+        """A section that is a list of texts; empty if it is wrong."""
+        entries = data[section]
+        if isinstance(entries, list) and all(isinstance(entry, str) for entry in entries):
+            return entries
+        self.fault("must be a list of texts", section)
+        return []
 
     def table(self, data: Mapping[Any, Any], section: str) -> Mapping[Any, Any]:
         """A section, which must be a table; empty if it is absent or wrong."""
@@ -202,8 +210,20 @@ class _DocumentLoader:
             self.fault(f"type '{name}': {message}", *keys)
         if wrong:
             return None
-        made: Module | Service = kind(**{str(key): value for key, value in entry.items() if key != "type"})
+        parameters = {str(key): value for key, value in entry.items() if key != "type"}
+        made: Module | Service = kind(**parameters)
+        made._origins = dict(self.origins(parameters, keys))
         return made
+
+    def origins(
+        self, parameters: Mapping[str, Any], above: tuple[str, ...], start: str = ""
+    ) -> Iterator[tuple[str, str]]:
+        """Dotted key -> line, for parameters and those in their blocks."""
+        for key, value in parameters.items():
+            here = (*above, str(key))
+            yield f"{start}{key}", self.where(*here)
+            if isinstance(value, dict):
+                yield from self.origins(value, here, f"{start}{key}.")
 
     def type_of(self, name: str, keys: tuple[str, str]) -> Any:
         """What a type names; None, and a fault, if there is no such thing."""

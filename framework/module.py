@@ -31,7 +31,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import Field
 
 from .columns import Column
-from .config import Configured, Parameter, add_inputs, input_tags
+from .config import Parameter, add_inputs, input_tags
+from .configured import Configured
 from .event import Columns, Event, EventIDs
 from .randomness import RandomNumbers
 from .resources import thread_limit

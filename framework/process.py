@@ -11,18 +11,29 @@ process.end = EndPath(process.out)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from .config import Options, caller, faults_of
+from .callers import caller
+from .config import Options, faults_of
+from .configured import origin_here
 from .errors import ConfigurationError, Fault, did_you_mean
+from .modifiers import all_chosen, apply_pending
 from .module import Module, Source
 from .service import Service
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
+    from .modifiers import Modifier
     from .report import Report
+
+RUNS, HAS_RUN = "runs", "has run"
 
 
 class ModuleList:
@@ -56,14 +67,18 @@ class Task(ModuleList):
 class Process:
     """A job: one source, modules, paths, tasks and services, each an attribute that is named by its label.
 
-    Keyword arguments are those of `Options`: `streams`, `block`, `memory` ...
+    `modifiers` are those that it has, beside those of the command line. Keyword arguments are the fields of `Options`:
+    `streams`, `block`, `memory` ...
     """
 
     name: str
+    modifiers: frozenset[str]
+    """The names of the modifiers that it has."""
 
-    def __init__(self, name: str, **options: Any) -> None:
+    def __init__(self, name: str, modifiers: Iterable[Modifier | str] = (), **options: Any) -> None:
         self.__dict__.update(
             name=name,
+            modifiers=all_chosen(modifiers),
             where=caller(self),
             modules={},
             services={},
@@ -71,7 +86,10 @@ class Process:
             end_paths={},
             tasks={},
             _options={},
+            _origins={},
             _faults=[],
+            _state="",
+            _made_by={},
         )
         self.set_options(**options)
 
@@ -82,12 +100,15 @@ class Process:
             raise TypeError(f"process.{label} must be a module, a path, a task or a service, not {type(part).__name__}")
         if label in type(self).__dict__ or label in self.__dict__ or label.startswith("_"):
             raise AttributeError(f"'{label}' is no label: a process has an attribute of that name already")
+        self._check_changeable(label)
         if part.label and part.label != label:
             raise ValueError(f"process.{label}: this {type(part).__name__} has the label '{part.label}' already")
         for other in self._tables():
             other.pop(label, None)
         part.label = label
         table[label] = part
+        part._owner = weakref.ref(self)
+        apply_pending(self, part)
 
     def __getattr__(self, label: str) -> Any:
         known: list[str] = []
@@ -98,7 +119,9 @@ class Process:
         raise AttributeError(f"process '{self.__dict__.get('name', '')}' has no '{label}'{did_you_mean(label, known)}")
 
     def __delattr__(self, label: str) -> None:
-        getattr(self, label).label = ""
+        part = getattr(self, label)
+        self._check_changeable(label)
+        part.label = ""
         for table in self._tables():
             table.pop(label, None)
 
@@ -128,11 +151,21 @@ class Process:
 
     def option_faults(self, error: ValidationError) -> list[Fault]:
         """pydantic's findings about the options, as faults."""
-        return [Fault(fault.message, "options", fault.key, self.where) for fault in faults_of(error, Options)]
+        where = self._origins
+        return [
+            Fault(fault.message, "options", fault.key, where.get(fault.key, self.where))
+            for fault in faults_of(error, Options)
+        ]
 
     def set_options(self, **options: Any) -> None:
-        """Set fields of `Options`. Faults are reported when the process is compiled."""
+        """Set fields of `Options`. Faults are reported when the process is compiled.
+
+        They change no results, so a process that has run may be given others; one that runs raises ConfigurationError.
+        """
+        if self._state == RUNS:
+            self._check_changeable("options")
         self._options.update(options)
+        self._origins.update(dict.fromkeys(options, origin_here(self)))
 
     def override(self, key: str, value: Any) -> None:
         """Set one parameter by its dotted name: `energy.min_energy`, `energy.client.timeout`, `options.streams`.
@@ -150,6 +183,69 @@ class Process:
             hint = did_you_mean(label, known) or f"; there are {', '.join(sorted(known))}"
             wrong = f"no module or service '{label}'{hint}" if rest else "a parameter is named LABEL.KEY"
             raise ConfigurationError([Fault(f"cannot set '{key}': {wrong}")])
+
+    def load(self, fragment: str | FilePath | ModuleType | Process, *, replace: bool = False) -> None:
+        """Take over the modules, paths, tasks and services of a fragment, each under its name there.
+
+        A fragment is a Python file (relative to the file that loads it), the name of a module that can be imported, a module,
+        or another process. What it defines at the top level is copied, so that it can be loaded again; names that begin
+        with an underscore are its own. `replace` allows it to define labels that the process has already.
+        Raises ConfigurationError.
+        """
+        from .fragments import load_fragment
+
+        load_fragment(self, fragment, replace)
+
+    def customise(self, *functions: Callable[[Process], Any] | str) -> None:
+        """Call functions that change this process; each is one, or a name: `module:function` or `file.py:function`.
+
+        Raises ConfigurationError if there is no such function, or if it fails.
+        """
+        from .fragments import customise
+
+        for function in functions:
+            customise(self, function)
+
+    def clone(self) -> Process:
+        """Another process with clones of all parts: it can be changed where this one has run."""
+        from .fragments import copy_parts
+
+        made = Process(self.name, self.modifiers)
+        made.__dict__.update(where=self.where, _made_by=dict(self._made_by), _origins=dict(self._origins))
+        made._options.update(self._options)
+        copy_parts(self.parts(), made)
+        made.__dict__["_faults"] = list(self._faults)
+        return made
+
+    def record(self) -> dict[str, list[str]]:
+        """What it was made with, beside its file: arguments, modifiers and customise functions."""
+        return {**self._made_by, "modifiers": sorted(self.modifiers)}
+
+    def accepts(self, part: object) -> bool:
+        """Whether something can be a part of a process: a module, a service, a path or a task."""
+        return self._table_for(part) is not None
+
+    def parts(self) -> dict[str, Any]:
+        """Label -> module, service, path or task."""
+        return {label: part for table in self._tables() for label, part in table.items()}
+
+    def _check_changeable(self, label: str = "") -> None:
+        """Raise ConfigurationError if the process runs or has run."""
+        if self._state:
+            advice = "change it before" if self._state == RUNS else "a clone can be changed: process.clone()"
+            wrong = f"cannot be changed: process '{self.name}' {self._state}; {advice}"
+            raise ConfigurationError([Fault(wrong, label, where=caller())])
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """Nothing may be changed within; nor afterwards, unless the job failed and left no outputs."""
+        self.__dict__["_state"] = RUNS
+        try:
+            yield
+        except BaseException:
+            self.__dict__["_state"] = ""
+            raise
+        self.__dict__["_state"] = HAS_RUN
 
     def run(self, progress: Callable[[Any], None] | None = None) -> Report:
         """Check, compile and run to the end. Returns the report; raises an `EvprocError` if the job fails."""

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .config import Configured
+from .configured import Configured
 from .errors import ConfigurationError, Fault
 from .transitions import TransitionMethods
 

@@ -35,7 +35,7 @@ import numpy as np
 from .errors import Fault, in_context
 
 if TYPE_CHECKING:
-    from .config import Configured
+    from .configured import Configured
     from .event import EventIDs
     from .module import Module
     from .service import Service

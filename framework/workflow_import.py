@@ -11,13 +11,13 @@ import hashlib
 import importlib
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import cast
+from typing import Any, SupportsIndex, cast
 
 from .errors import ConfigurationError, EvprocError, Fault
 
@@ -26,6 +26,8 @@ _siblings: dict[str, Path] = {}
 """Name of each module that lies beside a workflow -> its file."""
 _imported: dict[str, Path] = {}
 """Those of them that were imported by loading the workflow."""
+_loading: list[Path] = []
+"""The folders of what is being imported, outermost first."""
 
 
 class _Uncached(SourceFileLoader):
@@ -36,10 +38,48 @@ class _Uncached(SourceFileLoader):
         return self.source_to_code(self.get_data(path), path)
 
 
-def import_workflow(path: Path, arguments: Sequence[str] = ()) -> ModuleType:
-    """Execute a workflow file; `arguments` are its `sys.argv[1:]`.
+class Arguments(list[str]):
+    """The `sys.argv` of a workflow; knows whether anybody has looked at more than its first entry."""
 
-    Raises ConfigurationError with file and line if it fails, and whatever EvprocError it raises itself.
+    read = False
+
+    def __getitem__(self, place: Any) -> Any:
+        self.read = self.read or place != 0
+        return super().__getitem__(place)
+
+    def __iter__(self) -> Iterator[str]:
+        self.read = True
+        return super().__iter__()
+
+    def __len__(self) -> int:
+        self.read = True
+        return super().__len__()
+
+    def __contains__(self, item: object) -> bool:
+        self.read = True
+        return super().__contains__(item)
+
+    def pop(self, place: SupportsIndex = -1) -> str:
+        """Take one off."""
+        self.read = True
+        return super().pop(place)
+
+
+@contextmanager
+def as_argv(arguments: list[str]) -> Iterator[None]:
+    """Let `sys.argv` be these."""
+    before, sys.argv = sys.argv, arguments
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+def import_workflow(path: Path, arguments: Arguments | None = None) -> ModuleType:
+    """Execute a workflow file; `arguments` are its `sys.argv`.
+
+    Raises ConfigurationError with file and line if it fails, and whatever EvprocError it raises itself; SystemExit, if it ends
+    before it has defined `process`.
     """
     path = path.resolve()
     name = f"{_PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
@@ -48,15 +88,16 @@ def import_workflow(path: Path, arguments: Sequence[str] = ()) -> ModuleType:
     module.__file__ = str(path)
     _forget_other_folders(path.parent)
     sys.modules[name] = module
-    argv, sys.argv = sys.argv, [str(path), *arguments]
     try:
-        with _folder_first(path.parent), _explained(path):
+        with as_argv(arguments if arguments is not None else [str(path)]), _folder_first(path.parent), explained(path):
             cast(_Uncached, spec.loader).exec_module(module)
+    except SystemExit as end:  # as `typer.run` ends
+        if end.code or "process" not in vars(module):
+            del sys.modules[name]
+            raise
     except BaseException:
         del sys.modules[name]
         raise
-    finally:
-        sys.argv = argv
     return module
 
 
@@ -83,7 +124,7 @@ def import_types(path: Path) -> ModuleType:
     taken = known is not None or parts[0] in sys.builtin_module_names or not all(part.isidentifier() for part in parts)
     if taken:
         return import_workflow(path)
-    with _folder_first(folder), _explained(path):
+    with _folder_first(folder), explained(path):
         return importlib.import_module(name)
 
 
@@ -109,10 +150,12 @@ def _folder_first(folder: Path) -> Iterator[None]:
     known = set(sys.modules)
     entry = str(folder)
     sys.path.insert(0, entry)
+    _loading.append(folder)
     importlib.invalidate_caches()
     try:
         yield
     finally:
+        _loading.pop()
         sys.path.remove(entry)
         if entry not in sys.path:
             sys.path.append(entry)
@@ -126,6 +169,9 @@ def _folder_first(folder: Path) -> Iterator[None]:
 
 
 def _forget_other_folders(folder: Path) -> None:
+    """Forget what was imported from beside other workflows; not while one of these is being loaded."""
+    if _loading:
+        return
     for name, file in list(_imported.items()):
         if not file.is_relative_to(folder):
             del _imported[name], _siblings[name]
@@ -133,7 +179,7 @@ def _forget_other_folders(folder: Path) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Turn what a workflow file raises into a ConfigurationError that names its file and line."""
     try:
         yield

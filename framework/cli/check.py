@@ -10,7 +10,7 @@ from evproc.framework.errors import ConfigurationError
 
 from . import text
 from .failures import reported
-from .workflow import Settings, Traceback, WorkflowFile, load_with
+from .workflow import Customise, Modifiers, Settings, Traceback, WorkflowCommand, WorkflowFile, load_with
 
 if TYPE_CHECKING:
     from evproc.framework.process import Process
@@ -18,18 +18,20 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-@app.command()
+@app.command(cls=WorkflowCommand)
 def check(
     ctx: typer.Context,
     workflow: WorkflowFile,
     settings: Settings = [],  # noqa: B006 - typer reads it, nobody changes it
+    modifiers: Modifiers = [],  # noqa: B006
+    customise: Customise = [],  # noqa: B006
     traceback: Traceback = False,
 ) -> None:
     """Find all faults of a workflow: parameters, inputs, data flow, files, servers and models. Nothing is run."""
     with reported(traceback):
         from evproc.framework import job
 
-        loaded = load_with(workflow, settings, ctx.obj)
+        loaded = load_with(workflow, settings, ctx.obj, modifiers, customise)
         faults, warnings = job.check(loaded.process)
         for warning in warnings:
             typer.echo(f"{typer.style('warning:', fg='yellow')} {warning}", err=True)

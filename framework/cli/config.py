@@ -11,7 +11,7 @@ import typer
 from evproc.framework.errors import ConfigurationError, OutputError
 
 from .failures import reported
-from .workflow import Settings, Traceback, WorkflowFile, load_with
+from .workflow import Customise, Modifiers, Settings, Traceback, WorkflowCommand, WorkflowFile, load_with
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -23,11 +23,13 @@ class Form(StrEnum):
     json = "json"
 
 
-@app.command()
+@app.command(cls=WorkflowCommand)
 def config(
     ctx: typer.Context,
     workflow: WorkflowFile,
     settings: Settings = [],  # noqa: B006 - typer reads it, nobody changes it
+    modifiers: Modifiers = [],  # noqa: B006
+    customise: Customise = [],  # noqa: B006
     form: Annotated[Form | None, typer.Option("--format", help="YAML unless the output's name ends in .json.")] = None,
     full: Annotated[bool, typer.Option("--full/--set-only", help="With all defaults, or only what is set.")] = True,
     output: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write to a file.")] = None,
@@ -38,7 +40,7 @@ def config(
         from evproc.framework.documents import format_document
         from evproc.framework.loading import dump
 
-        loaded = load_with(workflow, settings, ctx.obj)
+        loaded = load_with(workflow, settings, ctx.obj, modifiers, customise)
         try:
             data = dump(loaded.process, full=full, directory=output.absolute().parent if output else None)
         except ConfigurationError as error:

@@ -12,7 +12,7 @@ from evproc.framework.errors import ConfigurationError
 
 from . import text
 from .failures import reported
-from .workflow import Settings, Traceback, WorkflowFile, load_with
+from .workflow import Customise, Modifiers, Settings, Traceback, WorkflowCommand, WorkflowFile, load_with
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-@app.command()
+@app.command(cls=WorkflowCommand)
 def graph(
     ctx: typer.Context,
     workflow: WorkflowFile,
     settings: Settings = [],  # noqa: B006 - typer reads it, nobody changes it
+    modifiers: Modifiers = [],  # noqa: B006
+    customise: Customise = [],  # noqa: B006
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Draw it too: .svg, .png or .pdf.")
     ] = None,
@@ -39,7 +41,7 @@ def graph(
 
         from .summary import write
 
-        loaded = load_with(workflow, settings, ctx.obj)
+        loaded = load_with(workflow, settings, ctx.obj, modifiers, customise)
         flow = resolve(loaded.process)
         faults = loaded.all_faults(flow.faults)
         made = build(loaded.process, flow)

@@ -26,7 +26,6 @@ _HELP = {
     "inspect": "Show what a data file holds.",
     "server": "Install, start and ask the inference server.",
 }
-_TAKE_ARGUMENTS = ("run", "check", "config", "graph")
 
 
 class Commands(TyperGroup):
@@ -62,13 +61,6 @@ class Commands(TyperGroup):
         if args[0] not in known and not args[0].startswith("-"):
             ctx.fail(f"no command is named '{args[0]}'{did_you_mean(args[0], known)}")
         return super().resolve_command(ctx, args)
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Keep what follows `--` for the workflow file."""
-        if args and args[0] in _TAKE_ARGUMENTS and "--" in args:
-            split = args.index("--")
-            args, ctx.obj = args[:split], args[split + 1 :]
-        return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of commands, without importing any."""

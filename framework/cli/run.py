@@ -14,7 +14,7 @@ from evproc.framework.errors import ConfigurationError, OutputError
 
 from .failures import INTERRUPTED, reported
 from .watching import add_service
-from .workflow import Loaded, Settings, Traceback, WorkflowFile, load_with
+from .workflow import Customise, Loaded, Modifiers, Settings, Traceback, WorkflowCommand, WorkflowFile, load_with
 
 if TYPE_CHECKING:
     from evproc.framework.report import Report
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-@app.command()
+@app.command(cls=WorkflowCommand)
 def run(
     ctx: typer.Context,
     workflow: WorkflowFile,
     settings: Settings = [],  # noqa: B006 - typer reads it, nobody changes it
+    modifiers: Modifiers = [],  # noqa: B006
+    customise: Customise = [],  # noqa: B006
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE.json", help="Write the report of the job as JSON.")
     ] = None,
@@ -44,7 +46,7 @@ def run(
     with reported(traceback):
         if report is not None:
             _check_writable(report)
-        loaded = load_with(workflow, settings, ctx.obj)
+        loaded = load_with(workflow, settings, ctx.obj, modifiers, customise)
         if trace is not None:
             add_service(loaded.process, "Tracer", file=str(trace))
         done = _run(loaded, quiet)

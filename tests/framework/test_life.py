@@ -235,6 +235,7 @@ def test_a_service_is_found_by_its_kind() -> None:
     process.end = EndPath(process.needs)
     process.run()
     assert found == [process.one, process.two]
+    process = process.clone()
     del process.one
     del process.two
     with pytest.raises(ConfigurationError, match=r"the process has no Meter; add one: process.x = Meter"):

@@ -59,7 +59,7 @@ def test_a_workflow_is_executed_under_a_name_of_its_own(tmp_path: Path) -> None:
     """A workflow is not `__main__`, knows its file, and gets its arguments as sys.argv."""
     text = "import sys\nfrom evproc.framework import Process\nprocess = Process('A')\n"
     text += "assert __name__ != '__main__' and sys.modules[__name__].process is process\n"
-    text += "process.__dict__['seen'] = (__file__, sys.argv)\n"
+    text += "process.__dict__['seen'] = (__file__, list(sys.argv))\n"
     path = written(tmp_path / "arguments.py", text)
     before = list(sys.argv)
     process = load(path, ["--events", "5"])

@@ -1,4 +1,4 @@
-# a workflow file defines `process = Process(...)`: here `process` is a function  [process_is_function.py]
+# the function `process` returns a Process, not NoneType  [process_is_function.py]
 
 
 def process() -> None:
