@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from .event import Collection, Columns, Event, EventID, EventIDs
     from .exception_policy import ExceptionPolicy, ExceptionRules
+    from .functions import analyzer, filter_by, producer
     from .modifiers import Modifier
     from .module import (
         Analyzer,
@@ -62,6 +63,7 @@ _HOME = {
     ),
     "event": ("Collection", "Columns", "Event", "EventID", "EventIDs"),
     "exception_policy": ("ExceptionPolicy", "ExceptionRules"),
+    "functions": ("analyzer", "filter_by", "producer"),
     "modifiers": ("Modifier",),
     "module": (
         "Analyzer",
@@ -130,6 +132,9 @@ __all__ = [
     "Service",
     "Source",
     "Task",
+    "analyzer",
+    "filter_by",
+    "producer",
 ]
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from .config import is_placement
 from .errors import ConfigurationError, Fault
+from .function_entries import entry_of, named_by, why_unnamed
 from .plugins import Registry, discover
 from .workflow_import import file_of, home_of
 
@@ -48,6 +49,7 @@ def dump(process: Process, *, full: bool = True, directory: Path | None = None) 
         return {
             label: {
                 "type": type_name(type(part), registry, directory),
+                **entry_of(type(part)),
                 **part.config.model_dump(mode="json", exclude_unset=not full),
             }
             for label, part in table.items()
@@ -75,10 +77,7 @@ def _unnamed(part: Configured) -> Fault | None:
     found: Any = sys.modules.get(kind.__module__)
     for name in kind.__qualname__.split("."):
         found = getattr(found, name, None)
-    if found is kind:
-        return None
-    why = "a function defines it" if "<locals>" in kind.__qualname__ else "its module has another of that name"
-    return Fault(f"class {kind.__qualname__} cannot be named in a file: {why}", part.label, where=part.where)
+    return None if found is named_by(kind) else Fault(why_unnamed(kind), part.label, where=part.where)
 
 
 def results_hash(process: Process) -> str:
@@ -105,6 +104,7 @@ def _results_of(part: Configured) -> dict[str, Any]:
     kind = type(part)
     return {
         "type": f"{home_of(kind.__module__)}:{kind.__qualname__}",
+        **entry_of(kind),
         "parameters": _results(part.config, part.config.model_dump(mode="json")),
     }
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from .documents import Document, parse_document
 from .dumping import RECORD, SECTIONS, dump, results_hash
 from .errors import ConfigurationError, EvprocError, Fault, PluginError, did_you_mean
+from .function_entries import from_entry
 from .plugins import Registry, contract_faults, discover
 from .process import EndPath, Process, Task
 from .process import Path as ModulePath
@@ -199,6 +200,12 @@ class _DocumentLoader:
         kind = self.type_of(name, keys)
         if kind is None:
             return None
+        given = {str(key): value for key, value in entry.items() if key != "type"}
+        if callable(kind) and not isinstance(kind, type):
+            kind, problem = from_entry(kind, given.pop("as", None), given)
+            if kind is None:
+                self.fault(f"type '{name}': {problem}", *keys)
+                return None
         from .module import Module
         from .service import Service
 
@@ -210,9 +217,8 @@ class _DocumentLoader:
             self.fault(f"type '{name}': {message}", *keys)
         if wrong:
             return None
-        parameters = {str(key): value for key, value in entry.items() if key != "type"}
-        made: Module | Service = kind(**parameters)
-        made._origins = dict(self.origins(parameters, keys))
+        made: Module | Service = kind(**given)
+        made._origins = dict(self.origins(given, keys))
         return made
 
     def origins(
