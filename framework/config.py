@@ -185,7 +185,7 @@ def unit_of(field: FieldInfo) -> str:
 
 
 class Options(Block):
-    """How a process runs. None of it changes results, but `seed`."""
+    """How a process runs. None of it changes results, but `seed`, and `only`, which says for which events it runs."""
 
     streams: Annotated[int, Field(ge=1)] | Literal["auto"] = Parameter(
         "auto",
@@ -209,6 +209,10 @@ class Options(Block):
         unit="s",
         placement=True,
         gt=0,
+    )
+    only: str = Parameter(
+        "",
+        description="file of failed events, or of lines run:block:event: only these events of the input are processed",
     )
     threads: int = Parameter(4, description="threads for modules and calls that block", placement=True, ge=1, le=256)
     progress: float = Parameter(1.0, description="time between two progress reports", unit="s", placement=True, gt=0)

@@ -96,8 +96,18 @@ def results_hash(process: Process) -> str:
     services = {label: _results_of(part) for label, part in process.services.items()}
     data["services"] = {label: entry for label, entry in services.items() if entry["parameters"]}
     data |= {name: {label: part.labels() for label, part in getattr(process, name).items()} for name in SECTIONS[2:]}
+    if process.options.only:
+        data["options"]["only"] = _digest(Path(process.options.only).expanduser())
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file that changes results; its name, if it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return str(path)
 
 
 def _results_of(part: Configured) -> dict[str, Any]:

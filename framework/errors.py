@@ -14,7 +14,8 @@
     │   └── ModelContractError    6     ... the model is not what the producer says it is
     └── InternalError            70     a bug in evproc
 
-An interrupted job (Ctrl-C) ends with exit code 130.
+An interrupted job (Ctrl-C) ends with exit code 130; one that went on behind failed events, as its `ExceptionPolicy` wants,
+with 7.
 
 Each message says what was wrong, where, and what was near.
 """

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from .block import Block
+    from .engine import Engine
     from .process import Process
+    from .replay import EventList
 
 FORM = 1
 """Version of the form of the file."""
@@ -58,8 +60,8 @@ class Failures:
     events: int = 0
     """Events for which something failed."""
     first: list[FailedEvent] = field(default_factory=list)
-    leftover: Callable[[], list[str]] | None = None
-    """Lines that belong at the end of the file: those of events that were to be run again, and have not been."""
+    leftover: Callable[[bool], list[str]] | None = None
+    """Given whether the job failed, lines that belong at the end: of events that were to be run again, and have not been."""
     _open: dict[int, list[tuple[int, Action, FailedEvent]]] = field(default_factory=dict)
     _counts: dict[tuple[str, str, str], FailureReport] = field(default_factory=dict)
     _file: TextIO | None = None
@@ -84,12 +86,14 @@ class Failures:
         notes = [note for note in self._open.pop(number) if note[0] < size]
         if not notes:
             return
+        before = self.events
         self._take(notes)
         if self.limit is not None and self.events > self.limit:
-            last = notes[-1][2]
+            failed = {number: event for number, action, event in reversed(notes) if action is not Action.IGNORE}
+            last = failed[sorted(failed)[self.limit - before]]
             raise ModuleError(
-                f"{self.events} events have failed, more than max_failed = {self.limit} allows; the last one: module "
-                f"'{last.module}' at {last.id}: {last.error}: {last.message}"
+                f"more than max_failed = {self.limit} events have failed; the one too many: module '{last.module}' at "
+                f"{last.id}: {last.error}: {last.message}"
             )
 
     def __enter__(self) -> Failures:
@@ -99,16 +103,21 @@ class Failures:
         if error is None:  # blocks behind an early end do not count
             self._open.clear()
         try:
-            self.close()
+            self.close(failed=error is not None)
         except OutputError:
             if error is None:  # what ended the job is the better message
                 raise
 
-    def close(self) -> None:
+    def runs_again(self, only: EventList, engine: Engine) -> None:
+        """The job is for the events of a file. If failed events go to the same, those that are not run stay in it."""
+        if self.path is not None and self.path.resolve() == only.path.resolve():
+            self.leftover = lambda failed: only.remaining(0 if failed else engine.events_done)
+
+    def close(self, *, failed: bool) -> None:
         """The job has ended, perhaps early: write what is left, and give the file its name. Raises OutputError."""
         for number in sorted(self._open):
             self._take(self._open.pop(number))
-        lines = self.leftover() if self.leftover else []
+        lines = self.leftover(failed) if self.leftover else []
         if self.path is None:
             return
         try:

@@ -30,6 +30,7 @@ from .observed import observed
 from .observing import Observers
 from .process import Process
 from .reader import Reader
+from .replay import event_list
 from .report import ModuleReport, PathReport, Progress, Report
 from .schedule import Schedule, compile_schedule
 from .service import Job, Service
@@ -85,7 +86,7 @@ async def _prepare(process: Process) -> tuple[Plan, list[Fault]]:
     faults = [*process._faults, *flow.faults, *schedule.faults]
     faults += transition_faults([*process.modules.values(), *process.services.values()], process.source_module)
     try:
-        _ = process.options
+        event_list(process)
     except ConfigurationError as error:
         faults.extend(error.faults)
     for module in process.modules.values():
@@ -191,6 +192,7 @@ async def _run_job(
                 raise _failure(module, "begin_job", error) from error
         report.modules = [ModuleReport(module.label, type(module).__name__, kind_of(module)) for module in running]
         tallies = {tally.label: tally for tally in report.modules}
+        only = event_list(process)
         failures = failures_of(process, job.provenance)
         bindings = _bind(process, plan, tallies, failures)
         streams = options.streams if isinstance(options.streams, int) else options.MAX_STREAMS
@@ -205,12 +207,15 @@ async def _run_job(
             limit=block_limit(schedule, bindings, options.block),
             changed=engine.changed,
             boundaries=boundaries,
+            only=only,
         )
         limited = {module.label: module.config.max_events for module in running if isinstance(module, OutputModule)}
         if any(limit > 0 for limit in limited.values()):
             engine.quota = OutputQuota({label: limit for label, limit in limited.items() if limit > 0})
         begin = perf_counter()
-        total = plan.flow.offered.events
+        total = plan.flow.offered.events if only is None else len(only)
+        if failures is not None and only is not None:
+            failures.runs_again(only, engine)
 
         def stop() -> bool:
             before, report.interrupted = report.interrupted, True
@@ -235,7 +240,11 @@ async def _run_job(
         report.wall_s = perf_counter() - begin
         _fill(report, engine, tallies[source.label])
         tallies[source.label].cpu_s = reader.seconds
-        report.input = source.input_report(engine.events_done) or InputReport(source.label, engine.events_done)
+        done = engine.events_done
+        report.input = source.input_report(only.yielded(done) if only else done) or InputReport(source.label, done)
+        if only is not None:
+            only.correct(report.input, done)
+            report.warnings += only.warnings(process, whole=not report.ended)
         if failures is not None:
             failures.fill(report)
     except BaseException:

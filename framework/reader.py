@@ -19,6 +19,7 @@ import numpy as np
 from .columns import Array, bytes_before, cut, share_offsets
 from .errors import EvprocError, InputError, in_context
 from .module import Chunk, Source
+from .replay import EventList
 from .state import Budget
 from .store import EventPool, Store
 
@@ -84,6 +85,7 @@ class Reader:
         limit: BlockLimit,
         changed: Callable[[], None],
         boundaries: Boundaries | None = None,
+        only: EventList | None = None,
     ) -> None:
         self._source = source
         self._keys = keys
@@ -91,6 +93,7 @@ class Reader:
         self._limit = limit
         self._changed = changed
         self._boundaries = boundaries
+        self._only = only
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="evproc-reader")
         self._chunks: Iterator[Chunk] | None = None
         self._waiting: deque[OpenChunk] = deque()
@@ -136,7 +139,8 @@ class Reader:
 
     def _next_chunk(self) -> Chunk | None:
         if self._chunks is None:
-            self._chunks = iter(self._source.chunks(self._keys))
+            chunks = iter(self._source.chunks(self._keys))
+            self._chunks = chunks if self._only is None else self._only.chosen(chunks)
         for chunk in self._chunks:
             if len(chunk):
                 share_offsets(chunk.columns)

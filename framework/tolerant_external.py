@@ -116,7 +116,9 @@ class TolerantExternalSteps(ExternalSteps):
         except Exception as error:
             self._piece_failed(block, binding, piece, error)
             return None
-        if not any(issubclass(kind, BaseException) for kind in set(map(type, results))):
+        if getattr(results, "sound", False) or not any(
+            issubclass(kind, BaseException) for kind in set(map(type, results))
+        ):
             return results
         if piece.columns or piece.index is None:
             self._piece_failed(block, binding, piece, results[0])

@@ -15,6 +15,8 @@ import typer
 from evproc.framework.errors import EvprocError
 
 INTERRUPTED = 130
+EVENTS_FAILED = 7
+"""The job ended well, but modules had failed on some events, and its policy was to go on."""
 INTERNAL = 70
 _FRAMEWORK = str(Path(__file__).resolve().parent.parent)
 _STANDARD_LIBRARY = sysconfig.get_path("stdlib")

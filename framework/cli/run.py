@@ -12,7 +12,7 @@ import typer
 
 from evproc.framework.errors import ConfigurationError, OutputError
 
-from .failures import INTERRUPTED, reported
+from .failures import EVENTS_FAILED, INTERRUPTED, reported
 from .watching import add_service
 from .workflow import Customise, Loaded, Modifiers, Settings, Traceback, WorkflowCommand, WorkflowFile, load_with
 
@@ -36,12 +36,17 @@ def run(
         Path | None,
         typer.Option("--trace", metavar="FILE.json", help="Write what happened when, for ui.perfetto.dev."),
     ] = None,
+    only: Annotated[
+        Path | None,
+        typer.Option("--only", metavar="FILE", help="Process only the events of this file: those that failed before."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor summary.")] = False,
     traceback: Traceback = False,
 ) -> None:
     """Run a workflow to its end, show how far it has come, and sum up what it did.
 
-    Ctrl-C ends the job cleanly: outputs are complete for the events done, and the exit code is 130.
+    Ctrl-C ends the job cleanly: outputs are complete for the events done, and the exit code is 130. It is 7 if the job ended
+    well but a module had failed on some events.
     """
     with reported(traceback):
         if report is not None:
@@ -49,6 +54,8 @@ def run(
         loaded = load_with(workflow, settings, ctx.obj, modifiers, customise)
         if trace is not None:
             add_service(loaded.process, "Tracer", file=str(trace))
+        if only is not None:
+            loaded.process.set_options(only=str(only))
         done = _run(loaded, quiet)
         if report is not None:
             _write_report(done, report)
@@ -58,6 +65,8 @@ def run(
             write(summary(done))
         if done.interrupted:
             raise typer.Exit(INTERRUPTED)
+        if done.failed_events:
+            raise typer.Exit(EVENTS_FAILED)
 
 
 def _run(loaded: Loaded, quiet: bool) -> Report:

@@ -55,6 +55,9 @@ def summary(report: Report) -> Iterator[RenderableType]:
     if report.paths:
         yield Text()
         yield _paths(report)
+    if report.failures:
+        yield Text()
+        yield _failures(report)
     models = [model for figures in report.services.values() for model in figures.get("models") or ()]
     if models:
         yield Text()
@@ -80,6 +83,11 @@ def _headline(report: Report) -> Text:
         head.append("\nInterrupted: the outputs hold the events done so far.", style="bold yellow")
     elif report.ended:
         head.append(f"\nEnded early: {report.ended}.", style="bold yellow")
+    if report.failed_events:
+        share = text.percent(report.failed_events, report.events)
+        again = f"; run them again with --only {report.failed_events_file}" if report.failed_events_file else ""
+        failed = "1 event has failed" if report.failed_events == 1 else f"{report.failed_events:,} events have failed"
+        head.append(f"\n{failed} ({share}){again}.", style="bold yellow")
     return head
 
 
@@ -113,6 +121,13 @@ def _paths(report: Report) -> Table:
     made = table("path", ">events", ">passed", ">share")
     for path in report.paths:
         made.add_row(path.label, f"{path.events:,}", f"{path.passed:,}", text.percent(path.passed, path.events))
+    return made
+
+
+def _failures(report: Report) -> Table:
+    made = table("failed module", "error", "action", ">events", "first", shrink="first")
+    for failure in report.failures:
+        made.add_row(failure.module, failure.error, failure.action, f"{failure.events:,}", failure.first)
     return made
 
 
