@@ -184,7 +184,8 @@ def test_too_many_failed_events_end_the_job(block: int) -> None:
     process.end = EndPath(process.look)
     with pytest.raises(ModuleError, match=r"more than max_failed = 3 events .* 'one' at .* event 21: ValueError"):
         process.run()
-    again = process.clone(policy={"max_failed": 5})
+    again = process.clone()
+    again.policy.set(max_failed=5)
     assert again.run().failed_events == 5
 
 
