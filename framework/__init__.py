@@ -13,6 +13,7 @@ if __name__ == "framework":
     raise ImportError("import this package as evproc.framework, not as framework")
 
 if TYPE_CHECKING:
+    from .aliases import Alias
     from .columns import Column, Flat, Jagged, Nested
     from .config import Block, Input, InputTag, Parameter
     from .errors import (
@@ -46,9 +47,11 @@ if TYPE_CHECKING:
     from .process import EndPath, Path, Process, Task
     from .report import Progress, Report
     from .service import Job, Service
+    from .switch import SwitchProducer
     from .transitions import LumiID
 
 _HOME = {
+    "aliases": ("Alias",),
     "columns": ("Column", "Flat", "Jagged", "Nested"),
     "config": ("Block", "Input", "InputTag", "Parameter"),
     "errors": (
@@ -81,12 +84,14 @@ _HOME = {
     "observing": ("Observer",),
     "process": ("EndPath", "Path", "Process", "Task"),
     "report": ("Progress", "Report"),
+    "switch": ("SwitchProducer",),
     "service": ("Job", "Service"),
     "transitions": ("LumiID",),
 }
 _WHERE = {name: home for home, names in _HOME.items() for name in names}
 
 __all__ = [
+    "Alias",
     "Analyzer",
     "Block",
     "Catalog",
@@ -131,6 +136,7 @@ __all__ = [
     "Report",
     "Service",
     "Source",
+    "SwitchProducer",
     "Task",
     "analyzer",
     "filter_by",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .aliases import AliasNames
 from .block import Block
 from .columns import Column, column_from_array
 from .errors import EvprocError, InternalError, in_context
@@ -39,6 +40,8 @@ class Binding:
         self.paths = paths
         self.kind = kind_of(module)
         self.allowed = flow.reads.get(self.label, {})
+        names = flow.renamed.get(self.label)
+        self._make_view = View if names is None else AliasNames(self.allowed, names)
         self.products = list(products_of(module))
         #: whether it returns a dict of products
         self.several = bool(self.products) and self.products != [self.label]
@@ -60,7 +63,7 @@ class Binding:
 
     def view(self, block: Block) -> View:
         """What the module may read of a block."""
-        return View(block.store, self.allowed, self.label, block.todo)
+        return self._make_view(block.store, self.allowed, self.label, block.todo)
 
     def sweep(
         self,

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 RECORD = ("arguments", "modifiers", "customise")
 """What a workflow was given when it was expanded."""
+SWITCH = "SwitchProducer"
+"""The type of a switch in a configuration."""
 SECTIONS = ("services", "modules", "paths", "end_paths", "tasks")
 
 
@@ -35,7 +37,8 @@ def dump(process: Process, *, full: bool = True, directory: Path | None = None) 
     """
     registry = discover()
     parts = [*process.modules.values(), *process.services.values()]
-    faults = [fault for part in parts for fault in part.faults()]
+    faults = [*process._all_faults(), *(fault for part in parts for fault in part.faults())]
+    parts += [case for switch in process.switches.values() for case in switch.cases.values() if case not in parts]
     faults += [fault for part in parts if (fault := _unnamed(part)) is not None]
     options: dict[str, Any] = {}
     try:
@@ -45,18 +48,19 @@ def dump(process: Process, *, full: bool = True, directory: Path | None = None) 
     if faults:
         raise ConfigurationError(faults)
 
-    def entries(table: dict[str, Configured]) -> dict[str, Any]:
-        return {
-            label: {
-                "type": type_name(type(part), registry, directory),
-                **entry_of(type(part)),
-                **part.config.model_dump(mode="json", exclude_unset=not full),
-            }
-            for label, part in table.items()
-        }
+    def entry(part: Configured) -> dict[str, Any]:
+        name = type_name(type(part), registry, directory)
+        return {"type": name, **entry_of(type(part)), **part.config.model_dump(mode="json", exclude_unset=not full)}
 
-    data = {"process": process.name, **process.record(), "options": options}
+    def entries(table: dict[str, Configured]) -> dict[str, Any]:
+        return {label: entry(part) for label, part in table.items()}
+
+    data: dict[str, Any] = {"process": process.name, **process._record(), "options": options}
     data |= {"services": entries(process.services), "modules": entries(process.modules)}
+    for label, switch in process.switches.items():
+        cases = {name: entry(case) for name, case in switch.cases.items()}
+        data["modules"][label] = {"type": SWITCH, "case": switch.config.case, "cases": cases}
+    data["aliases"] = {label: alias.of for label, alias in process.aliases.items()}
     data |= {name: {label: part.labels() for label, part in getattr(process, name).items()} for name in SECTIONS[2:]}
     return {key: value for key, value in data.items() if value or key == "process"}
 
@@ -93,6 +97,8 @@ def results_hash(process: Process) -> str:
     data: dict[str, Any] = {"form": 1, "process": process.name}
     data["modules"] = {label: _results_of(part) for label, part in process.modules.items()}
     data["options"] = _results(process.options, process.options.model_dump(mode="json"))
+    if process.aliases:
+        data["aliases"] = {label: alias.of for label, alias in process.aliases.items()}
     services = {label: _results_of(part) for label, part in process.services.items()}
     data["services"] = {label: entry for label, entry in services.items() if entry["parameters"]}
     data |= {name: {label: part.labels() for label, part in getattr(process, name).items()} for name in SECTIONS[2:]}

@@ -178,7 +178,7 @@ class Columns:
         """The column of a product, for the events that reach this module."""
         if key not in self._view.allowed:
             raise self._view.undeclared(key)
-        return self._view.store.column(key, self._index)
+        return self._view.column(key, self._index)
 
     def __getitem__(self, key: str) -> Any:
         fields = self._view.allowed.get(key)

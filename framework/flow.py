@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from .aliases import offer_aliases, use_aliases
 from .config import ANY_FIELD
 from .configured import Configured
 from .errors import ConfigurationError, EvprocError, Fault, did_you_mean
@@ -57,6 +58,10 @@ class Flow:
     faults: list[Fault] = field(default_factory=list)
     source: str = ""
     """Label of the source."""
+    aliases: dict[str, str] = field(default_factory=dict)
+    """Alias -> the product that it names."""
+    renamed: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Label -> the aliases that it reads, and the products that they name."""
 
     def products(self, label: str) -> frozenset[str]:
         """The products that a module reads, collections resolved to their fields."""
@@ -72,10 +77,12 @@ def resolve(process: Process) -> Flow:
     flow = Flow()
     for part in [*process.modules.values(), *process.services.values()]:
         flow.faults.extend(part.faults())
+    flow.faults.extend(process._all_faults())
     sound = {label: module for label, module in process.modules.items() if not module.faults()}
     _find_source(process, sound, flow)
     for label, module in process.modules.items():
         _declare_products(label, module, flow)
+    offer_aliases(process, flow)
     for label, module in sound.items():
         if not isinstance(module, Source) and (flow.source or not isinstance(module, OutputModule)):
             _resolve_inputs(label, module, process, flow)
@@ -138,6 +145,7 @@ def _resolve_inputs(label: str, module: Module, process: Process, flow: Flow) ->
     for name, fields in wanted.items():
         for problem in _resolve_one(name, fields, process, flow, reads):
             flow.faults.append(Fault(problem, label, where=module.where))
+    use_aliases(label, flow)
     for key, inner in reads.items():
         if inner is None:
             flow.edges.append((flow.makers[key], label, key))

@@ -27,20 +27,20 @@ def load_fragment(process: Process, fragment: str | Path | ModuleType | Process,
 
     process._check_changeable()
     if isinstance(fragment, ProcessType):
-        name, parts = f"process '{fragment.name}'", fragment.parts()
+        name, parts = f"process '{fragment.name}'", fragment._parts()
     else:
         module = fragment if isinstance(fragment, ModuleType) else _imported(str(fragment), fresh=True)
         file = getattr(module, "__file__", None)
         name, parts = f"fragment '{Path(file).name if file else module.__name__}'", {}
         for label, value in vars(module).items():
-            if process.accepts(value) and not label.startswith("_"):
+            if process._accepts(value) and not label.startswith("_"):
                 parts[label] = value
         inner = getattr(module, "process", None)
         if isinstance(inner, ProcessType):
-            parts.update(inner.parts())
+            parts.update(inner._parts())
     if not parts:
         raise ConfigurationError([Fault(f"{name} defines no modules, paths, tasks or services", where=caller())])
-    taken = [label for label in parts if label in process.parts()]
+    taken = [label for label in parts if label in process._parts()]
     if taken and not replace:
         advice = "; load(..., replace=True) puts the fragment's in their place"
         raise ConfigurationError(

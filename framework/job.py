@@ -35,6 +35,7 @@ from .report import ModuleReport, PathReport, Progress, Report
 from .schedule import Schedule, compile_schedule
 from .service import Job, Service
 from .state import Budget, RunState
+from .switch import chosen_cases
 from .tolerant import TolerantBinding
 from .transitions import transition_faults
 
@@ -142,6 +143,7 @@ async def _run(process: Process, progress: ProgressCallback | None, interrupts: 
         options = process.options
         with ThreadPoolExecutor(options.threads, thread_name_prefix="evproc") as pool:
             provenance = {"process": process.name, "evproc": __version__, "configuration": results_hash(process)}
+            provenance |= chosen_cases(process)
             observers = Observers(process.services.values())
             job = Job(process.name, process.services, pool, int(options.in_flight * MEGABYTE), provenance, observers)
             with process._running():

@@ -20,13 +20,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .aliases import Alias
 from .documents import Document, parse_document
-from .dumping import RECORD, SECTIONS, dump, results_hash
+from .dumping import RECORD, SECTIONS, SWITCH, dump, results_hash
 from .errors import ConfigurationError, EvprocError, Fault, PluginError, did_you_mean
 from .function_entries import from_entry
 from .plugins import Registry, contract_faults, discover
 from .process import EndPath, Process, Task
 from .process import Path as ModulePath
+from .switch import SwitchProducer
 from .workflow_import import import_types
 from .workflow_loading import load_python, not_taken
 
@@ -121,7 +123,7 @@ class _DocumentLoader:
         return f"{self.path.name}:{line}" if line else self.path.name
 
     def build(self, data: dict[Any, Any]) -> Process:
-        known = ["process", *RECORD, "options", *SECTIONS]
+        known = ["process", *RECORD, "options", *SECTIONS, "aliases"]
         for key in data:
             if key not in known:
                 hint = did_you_mean(str(key), known) or f"; there are {', '.join(known)}"
@@ -142,6 +144,13 @@ class _DocumentLoader:
                 part = self.part(section, label, entry)
                 if part is not None and self.place(process, section, label, part, homes):
                     part.where = self.where(section, label)
+        for label, target in self.table(data, "aliases").items():
+            if not isinstance(target, str):
+                self.fault("must be the name of a product", "aliases", str(label))
+            else:
+                alias = Alias(target)
+                if self.place(process, "aliases", label, alias, homes):
+                    alias.where = self.where("aliases", label)
         labels = [str(label) for label in self.table(data, "modules")]
         for section, kind in _LISTS.items():
             for label, members in self.table(data, section).items():
@@ -189,7 +198,34 @@ class _DocumentLoader:
 
     def part(self, section: str, label: Any, entry: Any) -> Module | Service | None:
         """The module or service of an entry; None, and a fault, if its type is wrong."""
-        keys = (section, str(label))
+        if section == "modules" and isinstance(entry, dict) and entry.get("type") == SWITCH:
+            return self.switch(str(label), entry)
+        return self.single(section, (section, str(label)), entry)
+
+    def switch(self, label: str, entry: Mapping[str, Any]) -> SwitchProducer | None:
+        """A switch, with all its cases; None, and faults, if it is none."""
+        keys = ("modules", label)
+        cases = entry.get("cases")
+        if not isinstance(cases, dict) or not cases or not isinstance(entry.get("case"), str):
+            self.fault("a switch has a `case`, a name, and `cases`, a table of modules by name", *keys)
+            return None
+        for key in entry.keys() - {"type", "case", "cases"}:
+            self.fault(f"unknown parameter '{key}' of a switch; it knows case, cases", *keys, str(key))
+        made = {str(name): self.single("modules", (*keys, "cases", str(name)), case) for name, case in cases.items()}
+        for name, part in made.items():
+            if part is not None:
+                part.where = self.where(*keys, "cases", name)
+            if not name.isidentifier() or name == "case":
+                self.fault(f"'{name}' cannot be the name of a case", *keys)
+                return None
+        if None in made.values():
+            return None
+        switch = SwitchProducer(entry["case"], **made)
+        switch._origins = {"case": self.where(*keys, "case")}
+        return switch
+
+    def single(self, section: str, keys: tuple[str, ...], entry: Any) -> Module | Service | None:
+        """One module or service; None, and a fault, if its type is wrong."""
         if not isinstance(entry, dict):
             self.fault(f"must be a table with a type, not {_kind(entry)}", *keys)
             return None
@@ -231,7 +267,7 @@ class _DocumentLoader:
             if isinstance(value, dict):
                 yield from self.origins(value, here, f"{start}{key}.")
 
-    def type_of(self, name: str, keys: tuple[str, str]) -> Any:
+    def type_of(self, name: str, keys: tuple[str, ...]) -> Any:
         """What a type names; None, and a fault, if there is no such thing."""
         home, _, attribute = name.rpartition(":")
         try:

@@ -150,7 +150,7 @@ class Change:
 def _now_or_later(part: Any, change: Change) -> None:
     owner = getattr(part, "_owner", None)
     process = owner() if owner else None
-    if process is not None and process.parts().get(part.label) is part:
+    if process is not None:
         _apply(process, part, change)
     else:
         part.__dict__.setdefault("_pending", []).append(change)

@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from .aliases import Alias
 from .callers import caller
-from .config import Options, faults_of
+from .config import Options, faults_of, is_placement
 from .configured import origin_here
 from .errors import ConfigurationError, Fault, did_you_mean
 from .modifiers import all_chosen, apply_pending
 from .module import Module, Source
 from .service import Service
+from .switch import SwitchProducer
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -81,6 +83,8 @@ class Process:
             modifiers=all_chosen(modifiers),
             where=caller(self),
             modules={},
+            switches={},
+            aliases={},
             services={},
             paths={},
             end_paths={},
@@ -104,10 +108,14 @@ class Process:
         if part.label and part.label != label:
             raise ValueError(f"process.{label}: this {type(part).__name__} has the label '{part.label}' already")
         for other in self._tables():
-            other.pop(label, None)
+            before = other.get(label) if other is table else other.pop(label, None)
+            if before is not None:
+                before._owner = None
         part.label = label
         table[label] = part
         part._owner = weakref.ref(self)
+        if isinstance(part, SwitchProducer):
+            part.join(self)
         apply_pending(self, part)
 
     def __getattr__(self, label: str) -> Any:
@@ -121,15 +129,26 @@ class Process:
     def __delattr__(self, label: str) -> None:
         part = getattr(self, label)
         self._check_changeable(label)
-        part.label = ""
+        part.label, part._owner = "", None
         for table in self._tables():
             table.pop(label, None)
 
     def _tables(self) -> list[dict[str, Any]]:
-        return [self.__dict__.get(name, {}) for name in ("modules", "services", "paths", "end_paths", "tasks")]
+        return [
+            self.__dict__.get(name, {})
+            for name in ("switches", "modules", "aliases", "services", "paths", "end_paths", "tasks")
+        ]
 
     def _table_for(self, part: Any) -> dict[str, Any] | None:
-        kinds = {Module: "modules", Service: "services", Path: "paths", EndPath: "end_paths", Task: "tasks"}
+        kinds = {
+            SwitchProducer: "switches",
+            Alias: "aliases",
+            Module: "modules",
+            Service: "services",
+            Path: "paths",
+            EndPath: "end_paths",
+            Task: "tasks",
+        }
         for kind, name in kinds.items():
             if isinstance(part, kind):
                 table: dict[str, Any] = self.__dict__[name]
@@ -160,9 +179,11 @@ class Process:
     def set_options(self, **options: Any) -> None:
         """Set fields of `Options`. Faults are reported when the process is compiled.
 
-        They change no results, so a process that has run may be given others; one that runs raises ConfigurationError.
+        A process that has run may be given others of those that change no results. Raises ConfigurationError for the rest of
+        them, and while the process runs.
         """
-        if self._state == RUNS:
+        fields = Options.model_fields
+        if self._state == RUNS or not all(name in fields and is_placement(fields[name]) for name in options):
             self._check_changeable("options")
         self._options.update(options)
         self._origins.update(dict.fromkeys(options, origin_here(self)))
@@ -173,7 +194,7 @@ class Process:
         Raises ConfigurationError if there is no such part; a wrong value is found when the process is compiled.
         """
         label, _, rest = key.partition(".")
-        parts = {**self.modules, **self.services}
+        parts = {**self.modules, **self.switches, **self.services}
         if label == "options" and rest:
             self.set_options(**{rest: value})
         elif label in parts and rest:
@@ -213,21 +234,26 @@ class Process:
         made = Process(self.name, self.modifiers)
         made.__dict__.update(where=self.where, _made_by=dict(self._made_by), _origins=dict(self._origins))
         made._options.update(self._options)
-        copy_parts(self.parts(), made)
+        copy_parts(self._parts(), made)
         made.__dict__["_faults"] = list(self._faults)
         return made
 
-    def record(self) -> dict[str, list[str]]:
+    def _record(self) -> dict[str, list[str]]:
         """What it was made with, beside its file: arguments, modifiers and customise functions."""
         return {**self._made_by, "modifiers": sorted(self.modifiers)}
 
-    def accepts(self, part: object) -> bool:
+    def _accepts(self, part: object) -> bool:
         """Whether something can be a part of a process: a module, a service, a path or a task."""
         return self._table_for(part) is not None
 
-    def parts(self) -> dict[str, Any]:
-        """Label -> module, service, path or task."""
-        return {label: part for table in self._tables() for label, part in table.items()}
+    def _parts(self) -> dict[str, Any]:
+        """Label -> module, switch, alias, service, path or task."""
+        parts = {label: part for table in self._tables()[1:] for label, part in table.items()}
+        return {label: self.switches.get(label, part) for label, part in parts.items()}
+
+    def _all_faults(self) -> list[Fault]:
+        """What is wrong with it, beside its modules and services."""
+        return [*self._faults, *(fault for switch in self.switches.values() for fault in switch.faults())]
 
     def _check_changeable(self, label: str = "") -> None:
         """Raise ConfigurationError if the process runs or has run."""

@@ -284,6 +284,10 @@ class View(dict[str, Any]):
         self[key] = values
         return values
 
+    def column(self, key: str, index: Sequence[int] | None) -> Column:
+        """The column of a product for the events of `index` (None: all)."""
+        return self.store.column(key, index)
+
     def undeclared(self, key: str) -> ProductNotFound:
         """The error for reading a product that the module does not declare."""
         near = did_you_mean(key, self.allowed)

@@ -188,5 +188,5 @@ def test_a_clone_of_a_process_is_its_own() -> None:
     assert clone.look.rows == [(number, number + 100) for number in range(0, 10, 2)]
     assert process.look.rows == [(number, number + 1) for number in range(0, 10, 2)]
     assert clone.options.block == 4
-    assert clone.parts().keys() == process.parts().keys()
-    assert all(clone.parts()[label] is not part for label, part in process.parts().items())
+    assert clone._parts().keys() == process._parts().keys()
+    assert all(clone._parts()[label] is not part for label, part in process._parts().items())

@@ -41,7 +41,7 @@ def test_a_fragment_gives_its_top_level_parts(tmp_path: FilePath) -> None:
     file = written(tmp_path / "energy.py", FRAGMENT)
     process = Process("P")
     process.load(file)
-    assert sorted(process.parts()) == ["add", "even", "select"]
+    assert sorted(process._parts()) == ["add", "even", "select"]
     assert process.select.labels() == ["even", "add"]
     assert process.add.where == "energy.py:4"
     assert ran(process) == [(0, 6), (2, 8), (4, 10)]
