@@ -15,8 +15,10 @@ if __name__ == "framework":
 if TYPE_CHECKING:
     from .aliases import Alias
     from .columns import Column, Flat, Jagged, Nested
+    from .conditions import ConditionsProducer, ConditionTag
     from .config import Block, Input, InputTag, Parameter
     from .errors import (
+        ConditionsError,
         ConfigurationError,
         EvprocError,
         Fault,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from .exception_policy import ExceptionPolicy, ExceptionRules
     from .functions import analyzer, filter_by, producer
     from .modifiers import Modifier
+    from .intervals import Interval
     from .module import (
         Analyzer,
         Catalog,
@@ -53,8 +56,10 @@ if TYPE_CHECKING:
 _HOME = {
     "aliases": ("Alias",),
     "columns": ("Column", "Flat", "Jagged", "Nested"),
+    "conditions": ("ConditionTag", "ConditionsProducer"),
     "config": ("Block", "Input", "InputTag", "Parameter"),
     "errors": (
+        "ConditionsError",
         "ConfigurationError",
         "EvprocError",
         "Fault",
@@ -68,6 +73,7 @@ _HOME = {
     "exception_policy": ("ExceptionPolicy", "ExceptionRules"),
     "functions": ("analyzer", "filter_by", "producer"),
     "modifiers": ("Modifier",),
+    "intervals": ("Interval",),
     "module": (
         "Analyzer",
         "Catalog",
@@ -99,6 +105,9 @@ __all__ = [
     "Collection",
     "Column",
     "Columns",
+    "ConditionTag",
+    "ConditionsError",
+    "ConditionsProducer",
     "ConfigurationError",
     "EndPath",
     "Event",
@@ -117,6 +126,7 @@ __all__ = [
     "Input",
     "InputError",
     "InputTag",
+    "Interval",
     "Jagged",
     "Job",
     "LumiID",

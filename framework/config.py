@@ -161,14 +161,19 @@ def add_inputs(tags: dict[str, tuple[str, ...]], others: Mapping[str, tuple[str,
 
 def _is_input(field: FieldInfo) -> bool:
     """Whether a field is an InputTag, an optional one, or a list of them."""
-    if any(isinstance(mark, InputMark) for mark in field.metadata):
+    return is_marked(field, InputMark)
+
+
+def is_marked(field: FieldInfo, kind: type) -> bool:
+    """Whether the type of a field, or what it is optional or a list of, has a mark of a kind."""
+    if any(isinstance(mark, kind) for mark in field.metadata):
         return True
     pending = list(get_args(field.annotation))
     while pending:
-        kind = pending.pop()
-        if any(isinstance(mark, InputMark) for mark in getattr(kind, "__metadata__", ())):
+        inner = pending.pop()
+        if any(isinstance(mark, kind) for mark in getattr(inner, "__metadata__", ())):
             return True
-        pending.extend(get_args(kind))
+        pending.extend(get_args(inner))
     return False
 
 

@@ -65,6 +65,8 @@ class Engine:
         self._services = services
         self._pool = pool
         self._boundaries = boundaries
+        if boundaries:
+            boundaries.call_when_loaded(self.changed)
         self._resources = Resources(places_of(step.module for step in schedule.steps))
         self._wake = asyncio.Event()
         self._blocks: dict[int, Block] = {}
@@ -86,7 +88,7 @@ class Engine:
         state, given_way = self.state, perf_counter()
         try:
             while True:
-                state.available, state.exhausted = reader.available, reader.ended
+                state.available, state.exhausted = reader.available, reader.exhausted
                 action, number = state.decide()
                 if action is Action.RUN:
                     self._advance(self._blocks[number], perf_counter() + SLICE)
@@ -299,6 +301,8 @@ class Engine:
         threads = [block.thread for block in self._blocks.values() if block.thread is not None]
         await asyncio.gather(*work, *threads, return_exceptions=True)
         self._blocks.clear()
+        if self._boundaries:
+            await self._boundaries.close()
         if self._reader:
             await self._reader.close()
 

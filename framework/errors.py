@@ -4,6 +4,7 @@
     ├── ConfigurationError        2     the workflow is wrong: all its faults together, before the first event
     ├── PluginError               2     an installed plug-in cannot be loaded
     ├── InputError                3     a file, tree or branch cannot be read
+    │   └── ConditionsError       3     ... or a condition, or there is none for an event
     ├── OutputError               4     an output cannot be written
     ├── ModuleError               5     a module failed on an event: carries event, path and module label
     │   └── ProductNotFound       5     ... because it read a product that this event does not have
@@ -74,6 +75,10 @@ class InputError(EvprocError):
     """A file, a tree or a branch cannot be read."""
 
     exit_code = 3
+
+
+class ConditionsError(InputError):
+    """A condition is not there for an event, or cannot be loaded."""
 
 
 class OutputError(EvprocError):

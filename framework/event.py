@@ -16,6 +16,7 @@ from .columns import Array, Column, Jagged
 from .errors import did_you_mean
 
 if TYPE_CHECKING:
+    from .conditions import ModuleConditions
     from .store import Store, View
 
 
@@ -77,6 +78,12 @@ class Event:
     def id(self) -> EventID:
         """Run, luminosity block and event number."""
         return self._block.store.event_id(self._number)
+
+    @property
+    def conditions(self) -> ModuleConditions:
+        """The conditions that the module declares, by label, as they are valid for this event."""
+        block = self._block
+        return block.store.conditions.of(block.view.label)
 
     def __repr__(self) -> str:
         return f"<Event: {self.id}>"
@@ -195,6 +202,11 @@ class Columns:
             raise TypeError(f"product '{key}' is not jagged but {type(column).__name__.lower()}")
         compact = column.compact()
         return compact.offsets, compact.content
+
+    @property
+    def conditions(self) -> ModuleConditions:
+        """The conditions that the module declares, by label, as they are valid for all of these events."""
+        return self._view.store.conditions.of(self._view.label)
 
     def keys(self) -> Iterator[str]:
         """The products that the module declares, collections not counted."""

@@ -14,7 +14,7 @@ from time import perf_counter
 from evproc import __version__
 
 from .binding import Binding
-from .boundaries import Boundaries, boundaries_of
+from .boundaries import Boundaries, boundaries_of, boundary_faults
 from .configured import Configured
 from .dumping import results_hash
 from .early_end import OutputQuota, after
@@ -37,7 +37,6 @@ from .service import Job, Service
 from .state import Budget, RunState
 from .switch import chosen_cases
 from .tolerant import TolerantBinding
-from .transitions import transition_faults
 
 MEGABYTE = 1_000_000
 ProgressCallback = Callable[[Progress], None]
@@ -85,7 +84,7 @@ async def _prepare(process: Process) -> tuple[Plan, list[Fault]]:
     flow = resolve(process)
     schedule = compile_schedule(process, flow)
     faults = [*process._faults, *flow.faults, *schedule.faults]
-    faults += transition_faults([*process.modules.values(), *process.services.values()], process.source_module)
+    faults += boundary_faults(process, flow)
     try:
         event_list(process)
     except ConfigurationError as error:
@@ -199,12 +198,12 @@ async def _run_job(
         bindings = _bind(process, plan, tallies, failures)
         streams = options.streams if isinstance(options.streams, int) else options.MAX_STREAMS
         state = RunState(streams, Budget(job.in_flight_bytes))
-        boundaries = boundaries_of(schedule, running[1:], list(process.services.values()))
+        boundaries = boundaries_of(schedule, running[1:], list(process.services.values()), job.pool)
         new_engine, new_reader = observed(job.observers) if job.observers else (Engine, Reader)
         engine = new_engine(schedule, bindings, state, process.services, job.pool, boundaries, failures)
         reader = new_reader(
             source,
-            plan.flow.source_keys(schedule.labels),
+            plan.flow.source_keys(schedule.labels) | (boundaries.keys if boundaries else frozenset()),
             memory=Budget(int(options.memory * MEGABYTE)),
             limit=block_limit(schedule, bindings, options.block),
             changed=engine.changed,

@@ -58,6 +58,8 @@ class Module(Configured, TransitionMethods, RandomNumbers):
     """Whether its methods block, or leave Python for long: they are then called in a thread of the pool, those of a producer
     or filter for several blocks at once; a number says for how many at most. Modules with external work have threads by
     `in_thread` instead, whose calls a number limits in the same way."""
+    conditions: ClassVar[Sequence[str]] = ()
+    """Labels of the conditions that it reads, beside those that its `ConditionTag` parameters name."""
     resources: ClassVar[Sequence[str]] = ()
     """Names of what it cannot share: of all modules that name one of them, only one is at work at a time."""
 

@@ -7,7 +7,6 @@ moment that it is read until the last of its blocks has ended, because the colum
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,7 @@ from .state import Budget
 from .store import EventPool, Store
 
 if TYPE_CHECKING:
-    from .boundaries import Boundaries
+    from .boundaries import Boundaries, Cut
 
 AHEAD = 1
 """Chunks that may be waiting, read and not begun."""
@@ -41,15 +40,15 @@ class BlockLimit(NamedTuple):
 class OpenChunk:
     """A chunk of which blocks are open or still to be cut."""
 
-    __slots__ = ("_bytes", "at", "blocks", "chunk", "nbytes", "stops")
+    __slots__ = ("_bytes", "at", "blocks", "chunk", "cut", "nbytes")
 
-    def __init__(self, chunk: Chunk, stops: list[int] | None = None) -> None:
+    def __init__(self, chunk: Chunk, cut: Cut | None = None) -> None:
         self.chunk = chunk
         self.nbytes = chunk.nbytes or sum(column.nbytes for column in chunk.columns.values())
         #: events that have been cut off so far
         self.at = 0
-        #: where a block must end; None: anywhere
-        self.stops = stops
+        #: where blocks must end; None: anywhere
+        self.cut = cut
         #: blocks of it that are open
         self.blocks = 0
         #: bytes before each event, (events + 1,)
@@ -58,8 +57,8 @@ class OpenChunk:
     def next_stop(self, limit: BlockLimit) -> int:
         """The end of the next block."""
         stop = min(self.at + limit.events, len(self.chunk))
-        if self.stops is not None:
-            stop = min(stop, self.stops[bisect_right(self.stops, self.at)])
+        if self.cut is not None:
+            stop = min(stop, self.cut.stop(self.at))
         if limit.nbytes is None or self.nbytes <= limit.nbytes:
             return stop
         if self._bytes is None:
@@ -110,7 +109,15 @@ class Reader:
     @property
     def available(self) -> int:
         """1 if a block can be taken at once, else 0."""
+        if self._boundaries and self._waiting:
+            opened = self._waiting[0]
+            return 1 if opened.cut and self._boundaries.ready(opened.cut, opened.at) else 0
         return 1 if self._waiting else 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no block will be there to take any more."""
+        return self.ended and not self._waiting
 
     @property
     def reading(self) -> bool:
@@ -158,7 +165,7 @@ class Reader:
         if chunk is None:
             self.ended = True
         elif not self.ended:
-            opened = OpenChunk(chunk, self._boundaries.stops(chunk) if self._boundaries else None)
+            opened = OpenChunk(chunk, self._boundaries.cut(chunk) if self._boundaries else None)
             self._memory.take(opened.nbytes)
             self._largest = max(self._largest, opened.nbytes)
             self._waiting.append(opened)
@@ -187,6 +194,8 @@ class Reader:
             store.columns.update(chunk.columns)
         else:
             store.columns.update(cut(chunk.columns, first, stop))
+        if opened.cut and self._boundaries:
+            store.conditions = self._boundaries.conditions(chunk, opened.cut, first) or store.conditions
         self._events += size
         opened.at = stop
         opened.blocks += 1

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .columns import Array, Column, Flat, Jagged, Nested, column_from_events, concatenate
+from .conditions import NO_CONDITIONS
 from .errors import ProductNotFound, did_you_mean
 from .event import BlockHandle, CollectionColumns, Event, EventID, EventIDs
 
@@ -97,6 +98,7 @@ class Store:
         "_sparse",
         "_view",
         "columns",
+        "conditions",
         "first",
         "ids",
         "lists",
@@ -107,6 +109,8 @@ class Store:
     def __init__(self, size: int, ids: EventIDs, first: int, where: str, pool: EventPool | None = None) -> None:
         self.size = size
         self.ids = ids
+        #: what holds for all of its events
+        self.conditions = NO_CONDITIONS
         #: entry number in the job of the block's first event
         self.first = first
         #: file and entries, for messages
@@ -236,6 +240,7 @@ class Store:
 
     def close(self) -> None:
         """Release everything. Events, views and the store refer to one another, so they would live on until a collection."""
+        self.conditions = NO_CONDITIONS
         self.columns.clear()
         self.lists.clear()
         self._gaps.clear()

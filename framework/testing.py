@@ -39,19 +39,22 @@ def run_module(
     events: Events,
     *,
     ids: Sequence[tuple[int, int, int]] | None = None,
-    services: Sequence[Service] = (),
+    services: Sequence[Service] | Mapping[str, Service] = (),
     **options: Any,
 ) -> list[Any]:
     """Run a module alone over some events; returns what it made of each, in their order.
 
     That is the product of a producer (a dict instance -> product if it makes several), whether the event passes for a
-    filter, and None for analyzers and output modules. `services` are those that the module needs; `options` are those
-    of `Process`. Raises what a job raises: ConfigurationError, ModuleError, InferenceError ...
+    filter, and None for analyzers and output modules. `services` are those that the module needs, conditions too: a list,
+    or label -> service; `options` are those of `Process`. Raises what a job raises: ConfigurationError, ModuleError,
+    InferenceError ...
     """
     process = Process("TEST", **options)
     source = process.events_of_the_test = EventSource(events, ids)
-    for number, service in enumerate(services):
-        setattr(process, service.label or f"service_{number}", service)
+    if not isinstance(services, Mapping):
+        services = {service.label or f"service_{number}": service for number, service in enumerate(services)}
+    for label, service in services.items():
+        setattr(process, label, service)
     setattr(process, module.label or "module", module)
     kind = kind_of(module)
     kept = process.kept = _Keep(products_of(module) if kind == "producer" else {})
