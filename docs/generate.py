@@ -35,6 +35,7 @@ BLOCK = re.compile(
 REFERENCE = "<!-- reference -->\n"
 KINDS = {"source": "Sources", "producer": "Producers", "filter": "Filters", "analyzer": "Analyzers"} | {
     "output": "Output modules",
+    "conditions": "Conditions",
     "service": "Services",
 }
 PICTURE = "docs/facile_graph.svg"

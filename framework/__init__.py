@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from .event import Collection, Columns, Event, EventID, EventIDs
     from .exception_policy import ExceptionPolicy, ExceptionRules
     from .functions import analyzer, filter_by, producer
-    from .modifiers import Modifier
     from .intervals import Interval
+    from .modifiers import Modifier
     from .module import (
         Analyzer,
         Catalog,

@@ -14,6 +14,7 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from .conditions import ConditionsProducer
 from .config import InputMark, _is_input, block_type, is_placement, unit_of
 from .flow import KINDS
 from .service import Service
@@ -49,7 +50,7 @@ class Description:
 
     name: str
     kind: str
-    """source, producer, filter, analyzer, output or service."""
+    """source, producer, filter, analyzer, output, conditions or service."""
     package: str
     version: str
     target: str
@@ -76,7 +77,7 @@ class Description:
 def kind_of(part: type[object]) -> str:
     """The kind of a class, in a word."""
     if issubclass(part, Service):
-        return "service"
+        return "conditions" if issubclass(part, ConditionsProducer) else "service"
     return next((name for kind, name, _ in KINDS if issubclass(part, kind)), "module")
 
 

@@ -75,7 +75,7 @@ def _all(found: list[Description], broken: list[tuple[Plugin, str]]) -> Iterator
     if not found and not broken:
         yield Text("No modules are installed.")
         return
-    kinds = ("source", "producer", "filter", "analyzer", "output", "service")
+    kinds = ("source", "producer", "filter", "analyzer", "output", "conditions", "service")
     made = table("name", "kind", "", shrink="")
     for description in sorted(found, key=lambda item: kinds.index(item.kind)):
         origin = (

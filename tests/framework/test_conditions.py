@@ -349,12 +349,10 @@ def test_one_module_alone() -> None:
 
 def test_blocks_are_cut_only_for_what_is_read() -> None:
     """A condition that nobody reads cuts no blocks; one that is read cuts where its intervals end."""
+    assert job(Calibration(*PER_RUN), chunk=1000).run().blocks == 6
     process = job(Calibration(*PER_RUN), chunk=1000)
-    assert process.run().blocks == 6
-    process.end, process.path = EndPath(), Path()
-    process.end = EndPath(Look(of=["x"]))
     process.plain = Look(of=["x"])
-    process.end = EndPath(process.plain)
+    process.end, process.path = EndPath(process.plain), Path()
     assert process.run().blocks == 1
 
 
