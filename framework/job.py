@@ -242,7 +242,8 @@ async def _run_job(
         _fill(report, engine, tallies[source.label])
         tallies[source.label].cpu_s = reader.seconds
         done = engine.events_done
-        report.input = source.input_report(only.yielded(done) if only else done) or InputReport(source.label, done)
+        yielded = only.yielded(done) if only else done
+        report.input = source.input_report(yielded, early=bool(report.ended)) or InputReport(source.label, done)
         if only is not None:
             only.correct(report.input, done)
             report.warnings += only.warnings(process, whole=not report.ended)

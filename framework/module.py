@@ -135,8 +135,8 @@ class Source(Module):
         """The events, with the products named by `keys` and no others. Raises InputError."""
         raise NotImplementedError
 
-    def input_report(self, events: int) -> InputReport | None:
-        """What it did, once no more is read; of the events that it yielded, the first `events` have been processed."""
+    def input_report(self, events: int, *, early: bool) -> InputReport | None:
+        """What it did, once no more is read: the first `events` that it yielded have been processed; `early`: it had more."""
         return None
 
 

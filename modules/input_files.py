@@ -70,7 +70,7 @@ def check_header(path: str) -> None:
         with place.open("rb") as file:
             head = file.read(64)
     except FileNotFoundError:
-        raise InputError(f"there is no file '{path}'{_near(place)}") from None
+        raise InputError(f"there is no file '{path}'{near_files(place)}") from None
     except OSError as error:
         raise InputError(f"file '{path}' cannot be opened: {error.strerror}") from error
     if head[:4] != b"root":
@@ -84,7 +84,7 @@ def check_header(path: str) -> None:
         raise InputError(f"file '{path}' is truncated: it should have {end} bytes, and has {size}")
 
 
-def _near(place: Path) -> str:
+def near_files(place: Path) -> str:
     """The nearest names in the directory of a missing file."""
     if not place.parent.is_dir():
         return f"; there is no directory '{place.parent}' either"

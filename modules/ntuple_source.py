@@ -10,68 +10,36 @@ depends neither on chunks nor on `skip_events`.
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
 
-import numpy as np
-from pydantic import Field
-
-from evproc.framework import Catalog, Chunk, Parameter, Source
-from evproc.framework.columns import Array, Column, Flat, Jagged
-from evproc.framework.errors import InputError, did_you_mean
-from evproc.framework.event import EventIDs
+from evproc.framework import Catalog, Chunk, ConfigurationError, Fault, Source
+from evproc.framework.errors import InputError
+from evproc.framework.input_report import InputReport
 
 from .collections_of import find_collections
-from .column_types import number_type
+from .event_reading import EventReading
+from .event_selection import needs_identity, selection_faults
+from .friend_catalog import add_friends, friend_faults
 from .input_files import InputFile, expand_files
-from .root_reading import Reader, Unreadable, open_reader
+from .input_ledger import InputLedger
+from .processed_lumis import LumiFile
+from .root_reading import open_reader
+from .source_config import NtupleConfig
+from .source_layout import Layout, differences, layout_of
 
 CATALOG_FILES = 100
 CATALOG_SECONDS = 5.0
-_USUAL_NAMES = {"run": "run", "luminosity_block": "luminosityBlock", "event": "event"}
-
-
-@dataclass(slots=True)
-class _Layout:
-    """What the first file says; all others must agree."""
-
-    types: dict[str, str]
-    unreadable: dict[str, str]
-    where: str
-    identity: dict[str, str]
-    """Part of the identity -> branch; empty where events are numbered."""
-    counters: dict[str, str] = field(default_factory=dict)
 
 
 class NtupleSource(Source):
     """Reads events from ntuples in ROOT files: TTrees and RNTuples."""
 
-    class Config(Source.Config):
-        """Which files, which entries, and how events are named."""
+    class Config(NtupleConfig):
+        """Which files, which events of them, and how events are named."""
 
-        files: str | list[str] = Parameter(
-            description="files to read: paths, globs, URLs; each may end in `:tree`", min_length=1
-        )
-        tree: str = Parameter("Events", description="name of the TTree or RNTuple", min_length=1)
-        max_events: int = Parameter(-1, description="events to read at most; -1 reads all", ge=-1)
-        skip_events: int = Parameter(0, description="events to leave out at the begin", ge=0)
-        chunk: Annotated[int, Field(ge=1)] | Literal["auto"] = Parameter(
-            "auto", description="events read in one go; auto fits the file: about 20,000, or 32 MB", placement=True
-        )
-        run: str | None = Parameter(
-            "auto",
-            description="branch with the run number; auto is `run`; empty for none, all events are then of run 1",
-        )
-        luminosity_block: str | None = Parameter(
-            "auto", description="branch with the luminosity block; auto is `luminosityBlock`; empty for none"
-        )
-        event: str | None = Parameter(
-            "auto",
-            description="branch with the event number; auto is `event`; empty for none: events are numbered from 0",
-        )
+    _ledger: InputLedger | None = None
+    _report: InputReport | None = None
 
     def files(self) -> list[InputFile]:
         """The files that are read, in order. Raises InputError for a glob that matches nothing."""
@@ -79,21 +47,27 @@ class NtupleSource(Source):
         return expand_files([named] if isinstance(named, str) else named, self.config.tree)
 
     def catalog(self) -> Catalog:
-        """What the files offer. Raises InputError."""
+        """What the files offer. Raises InputError, or ConfigurationError for what cannot be with these files."""
         files = self.files()
-        products: dict[str, str] = {}
+        layout: Layout | None = None
         unreadable: dict[str, str] = {}
-        layout: _Layout | None = None
-        entries = opened = 0
+        failed = ""
+        entries = opened = looked_at = 0
         begin = time.monotonic()
         for file in files[:CATALOG_FILES]:
-            reader = open_reader(file)
+            looked_at += 1
+            try:
+                reader = open_reader(file)
+            except InputError as error:
+                if not self.config.skip_bad_files:
+                    raise
+                failed = failed or str(error)
+                continue
             try:
                 if layout is None:
-                    layout = self._layout(reader, reader.names)
-                    products, unreadable = dict(layout.types), dict(layout.unreadable)
-                for name, why in _differences(layout, reader).items():
-                    products.pop(name, None)
+                    layout = layout_of(reader, reader.names, self.config.identity)
+                    unreadable = dict(layout.unreadable)
+                for name, why in differences(layout, reader).items():
                     unreadable.setdefault(name, why)
                 entries += reader.entries
                 opened += 1
@@ -101,186 +75,80 @@ class NtupleSource(Source):
                 reader.close()
             if time.monotonic() - begin > CATALOG_SECONDS or self._enough(entries):
                 break
-        assert layout is not None
+        if layout is None:
+            raise InputError(f"none of the first {looked_at} files can be read; the first: {failed}")
         for part, name in layout.identity.items():
             if name in unreadable:
                 raise InputError(f"the branch '{name}' names the {part} of events: {unreadable[name]}")
-        return Catalog(
+        self._check_identity(layout.identity, layout.where)
+        products = {name: kind for name, kind in layout.types.items() if name not in unreadable}
+        complete = looked_at == len(files)
+        catalog = Catalog(
             products,
             find_collections(products, layout.counters),
             unreadable,
-            self._count(entries) if opened == len(files) or self._enough(entries) else None,
+            self._count(entries) if complete or self._enough(entries) else None,
             layout.where if len(files) == 1 else f"{layout.where} and {len(files) - 1} more files",
             tuple(file.path for file in files),
         )
+        return add_friends(catalog, self.config, layout.identity, entries if complete else None, self.label, self.where)
+
+    def _check_identity(self, identity: Mapping[str, str], where: str) -> None:
+        """Raise ConfigurationError for parameters that need an identity that the files do not have."""
+        faults = []
+        for key, (parts, why) in needs_identity(self.config).items():
+            lacking = [part for part in parts if part not in identity]
+            if lacking:
+                names = " and ".join(lacking)
+                faults.append(
+                    Fault(
+                        f"{why}, but {where} has no branch for {names}; name it with {names}",
+                        self.label,
+                        key,
+                        self.where,
+                    )
+                )
+        if faults:
+            raise ConfigurationError(faults)
+
+    def check(self) -> list[Fault]:
+        """Masks, lists and ranges that cannot be used, and a file that cannot be written."""
+        faults = selection_faults(self.config, self.label, self.where)
+        faults += friend_faults(self.config, self.label, self.where)
+        problem = LumiFile(self.config.processed_lumis).problem()
+        return [*faults, Fault(problem, self.label, "processed_lumis", self.where)] if problem else faults
 
     def _enough(self, entries: int) -> bool:
         """Whether no further file is needed."""
         return bool(self.config.max_events >= 0 and entries >= self.config.skip_events + self.config.max_events)
 
-    def _count(self, entries: int) -> int:
-        """How many of the entries are read."""
-        rest: int = max(0, entries - self.config.skip_events)
-        return rest if self.config.max_events < 0 else min(rest, self.config.max_events)
+    def _count(self, entries: int) -> int | None:
+        """How many of the entries are read; None if that depends on the events."""
+        config = self.config
+        if config.lumi_mask is not None or config.only or config.without or config.duplicates != "off":
+            return None
+        if any(friend.missing == "skip" for friend in config.friends):
+            return None
+        rest: int = max(0, entries - config.skip_events)
+        return rest if config.max_events < 0 else min(rest, config.max_events)
 
     def chunks(self, keys: frozenset[str]) -> Iterator[Chunk]:
         """The events, with the products named by `keys` and no others. Raises InputError."""
-        layout: _Layout | None = None
-        wanted: list[str] = []
-        first = 0
-        last = self.config.skip_events + self.config.max_events if self.config.max_events >= 0 else None
-        for file in self.files():
-            if last is not None and first >= last and layout is not None:
-                return
-            reader = open_reader(file)
-            try:
-                if layout is None:
-                    layout = self._layout(reader, keys)
-                    _require(keys, layout, reader)
-                    wanted = sorted({*keys, *layout.identity.values()})
-                _agree(layout, reader)
-                start = min(max(0, self.config.skip_events - first), reader.entries)
-                stop = reader.entries if last is None else min(reader.entries, last - first)
-                if start < stop:
-                    yield from self._chunks_of(reader, layout, keys, wanted, start, stop, first, file.path)
-                first += reader.entries
-            finally:
-                reader.close()
-                gc.collect()  # what uproot made of a file refers to itself: megabytes that nothing else frees soon
-
-    def _chunks_of(
-        self,
-        reader: Reader,
-        layout: _Layout,
-        keys: frozenset[str],
-        wanted: list[str],
-        start: int,
-        stop: int,
-        first: int,
-        path: str,
-    ) -> Iterator[Chunk]:
-        """The chunks of one file; `first` is the number in the job of its first entry."""
-        size = None if isinstance(self.config.chunk, str) else self.config.chunk
-        plan = reader.plan(wanted, start, stop, size)
-        for begin, end, columns in reader.read(wanted, plan):
-            ids = _identities(layout.identity, columns, first + begin, end - begin)
-            for name in layout.identity.values():
-                if name not in keys:
-                    columns.pop(name, None)
-            yield Chunk(ids, columns, f"{reader.where}, entries {begin} to {end - 1}", _nbytes(columns), path)
-            del ids, columns
-
-    def _layout(self, reader: Reader, names: Collection[str]) -> _Layout:
-        """What a file says of some products, and of the identity."""
-        identity = self._identity(reader)
-        layout = _Layout({}, {}, reader.where, identity)
-        for name in dict.fromkeys([*names, *identity.values()]):
-            if name not in reader.names:
-                continue
-            try:
-                branch = reader.branch(name)
-            except Unreadable as error:
-                layout.unreadable[name] = str(error)
-                continue
-            layout.types[name] = branch.type
-            if branch.counter:
-                layout.counters[name] = branch.counter
-        return layout
-
-    def _identity(self, reader: Reader) -> dict[str, str]:
-        """Part of the identity -> the branch that holds it."""
-        asked = {part: getattr(self.config, part) for part in _USUAL_NAMES}
-        usual = {part: name for part, name in _USUAL_NAMES.items() if asked[part] == "auto"}
-        there = [name for name in usual.values() if name in reader.names]
-        found = {}
-        for part, name in asked.items():
-            if not name or (name == "auto" and not there):
-                continue
-            if name == "auto" and usual[part] not in reader.names:
-                raise InputError(
-                    f"{reader.where}: there is a branch '{there[0]}' but no '{usual[part]}'"
-                    f"{did_you_mean(usual[part], reader.names)}; set {part} to the branch that holds it, or to '' if none does"
-                )
-            found[part] = _identity_branch(reader, part, usual.get(part, name))
-        return found
-
-
-def _identity_branch(reader: Reader, part: str, name: str) -> str:
-    """The name of a branch that can be a part of the identity. Raises InputError if it cannot."""
-    what = f"{reader.where}: branch '{name}', the {part} of events,"
-    if name not in reader.names:
-        raise InputError(f"{what} is not there{did_you_mean(name, reader.names)}")
-    try:
-        kind = reader.branch(name).type
-    except Unreadable as error:
-        raise InputError(f"{what} cannot be read: {error}") from error
-    if not np.issubdtype(number_type(kind) or object, np.integer) or " * " in kind:
-        raise InputError(
-            f"{what} must hold one integer per event, not {kind}; set {part} to another branch, or to '' if there is none"
-        )
-    return name
-
-
-def _require(keys: frozenset[str], layout: _Layout, reader: Reader) -> None:
-    """Raise InputError unless all keys can be read."""
-    for key in sorted(keys):
-        if key in layout.unreadable:
-            raise InputError(f"{layout.where}: branch '{key}' cannot be read: {layout.unreadable[key]}")
-        if key not in layout.types:
-            raise InputError(f"{layout.where}: there is no branch '{key}'{did_you_mean(key, reader.names)}")
-
-
-def _differences(layout: _Layout, reader: Reader) -> dict[str, str]:
-    """Branch -> how this file differs from the first."""
-    found: dict[str, str] = {}
-    if reader.where == layout.where:
-        return found
-    for name, kind in layout.types.items():
-        if name not in reader.names:
-            found[name] = f"it is missing in {reader.where}"
-            continue
+        self._ledger = InputLedger()
+        reading = EventReading(self.config, self.files(), keys, self._ledger)
         try:
-            other = reader.branch(name).type
-        except Unreadable as error:
-            found[name] = f"cannot be read in {reader.where}: {error}"
-        else:
-            if other != kind:
-                found[name] = f"it is {kind} in {layout.where}, but {other} in {reader.where}"
-    return found
+            yield from reading.chunks()
+        finally:
+            reading.close()
 
+    def input_report(self, events: int, *, early: bool) -> InputReport | None:
+        """What was read, left out and lost."""
+        if self._ledger is None:
+            return None
+        self._report = self._ledger.report(self.label, events, early=early)
+        return self._report
 
-def _agree(layout: _Layout, reader: Reader) -> None:
-    """Raise InputError unless this file has the branches of the layout, with the same types."""
-    for name, difference in _differences(layout, reader).items():
-        near = did_you_mean(name, reader.names) if name not in reader.names else ""
-        raise InputError(f"branch '{name}' changes between files: {difference}{near}")
-
-
-def _identities(identity: dict[str, str], columns: dict[str, Column], first: int, count: int) -> EventIDs:
-    """The identities of `count` events, the first of which is number `first` of the job."""
-    numbered = EventIDs.numbered(first, count)
-    if not identity:
-        return numbered
-
-    def values(part: str, otherwise: Array) -> Array:
-        column = columns[identity[part]] if part in identity else None
-        return column.values if isinstance(column, Flat) else otherwise
-
-    return EventIDs(
-        values("run", numbered.run),
-        values("luminosity_block", numbered.luminosity_block),
-        values("event", numbered.event),
-    )
-
-
-def _nbytes(columns: dict[str, Column]) -> int:
-    """Memory that columns hold; offsets that several share count once."""
-    total = 0
-    shared: set[int] = set()
-    for column in columns.values():
-        total += column.nbytes
-        if isinstance(column, Jagged):
-            if id(column.offsets) in shared:
-                total -= column.offsets.nbytes
-            shared.add(id(column.offsets))
-    return total
+    def commit(self) -> None:
+        """Write the luminosity blocks that were processed. Raises OutputError."""
+        if self._report is not None:
+            LumiFile(self.config.processed_lumis).write(self._report.lumis)

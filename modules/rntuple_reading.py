@@ -90,6 +90,10 @@ class RNTupleReader:
         nbytes = sum(self.branch(key).uncompressed for key in keys)
         return runs(self._first_entries(), start, stop, events_per_chunk(nbytes / self.entries))
 
+    def pieces(self, keys: Sequence[str]) -> list[int]:
+        """The entries at which clusters begin, and the end."""
+        return [*self._first_entries(), self.entries]
+
     def read(self, keys: Sequence[str], plan: Sequence[Run]) -> Iterator[tuple[int, int, dict[str, Column]]]:
         """The columns of each chunk of a plan, with its entries (start, stop). Raises InputError."""
         paths = {key: self.branch(key).path for key in keys}

@@ -63,6 +63,10 @@ class Reader(Protocol):
         """The branch of a product. Raises KeyError if there is none, Unreadable if it cannot be read."""
         ...
 
+    def pieces(self, keys: Sequence[str]) -> list[int]:
+        """The entries at which the stored pieces of all these branches begin together, ascending, and the end."""
+        ...
+
     def plan(self, keys: Sequence[str], start: int, stop: int, chunk: int | None) -> list[Run]:
         """The chunks of the entries from `start` to `stop`; `chunk` None means: fitted to the file."""
         ...
@@ -188,13 +192,16 @@ class TreeReader:
         """The chunks of the entries from `start` to `stop`; `chunk` None means: fitted to the file."""
         if chunk is not None or start >= stop:
             return fixed_runs(start, stop, chunk or 1)
+        nbytes = sum(self.branch(key).uncompressed for key in keys)
+        return runs(self.pieces(keys), start, stop, events_per_chunk(nbytes / self.entries))
+
+    def pieces(self, keys: Sequence[str]) -> list[int]:
+        """The entries at which the baskets of all these branches begin together, ascending, and the end."""
         shared: set[int] | None = None
-        nbytes = 0
         for key in keys:
             offsets = {int(at) for at in self._models[key].entry_offsets}
             shared = offsets if shared is None else shared & offsets
-            nbytes += self.branch(key).uncompressed
-        return runs(sorted(shared or ()), start, stop, events_per_chunk(nbytes / self.entries))
+        return sorted((shared or set()) | {0, self.entries})
 
     def read(self, keys: Sequence[str], plan: Sequence[Run]) -> Iterator[tuple[int, int, dict[str, Column]]]:
         """The columns of each chunk of a plan, with its entries (start, stop). Raises InputError."""
