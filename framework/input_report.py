@@ -10,13 +10,13 @@ Lumis = dict[str, list[list[int]]]
 
 @dataclass(slots=True)
 class Entries:
-    """Consecutive entries of a file."""
+    """Entries of a file that have something in common."""
 
     file: str
     first: int | None
-    """None, as `last`: the whole file, whose number of entries is not known."""
+    """The first of these events. None, as `last`: the whole file, whose number of entries is not known."""
     last: int | None
-    """Included."""
+    """The last, included."""
     events: int | None
     """How many of them the job would have processed; None: not known."""
     reason: str

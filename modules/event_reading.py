@@ -209,7 +209,8 @@ class EventReading:
             if keys is not None and self._duplicates is not None:
                 self._duplicates.forget(keys.at(lost))
             counted = None if keys is None and self._selection else len(lost)
-            self._ledger.lose(Entries(file.path, begin, end - 1, counted, why))
+            first, last = (segment.first + int(lost[at]) for at in (0, -1))
+            self._ledger.lose(Entries(file.path, first, last, counted, why))
 
         return lose
 

@@ -97,12 +97,11 @@ class InputLedger:
         self._done.append(_Runs(segment.file, segment.first, segment.codes[starts], places, lengths.astype(np.uint32)))
 
     def lose(self, lost: Entries) -> None:
-        """Something cannot be read and is skipped; joined with what was lost before where that is the same fault."""
+        """Something cannot be read and is skipped; joined with what was lost before by the same fault."""
         number = len(self._done)
         if self._lost and lost.first is not None:
             _, before = self._lost[-1]
-            same = (before.file, before.reason) == (lost.file, lost.reason)
-            if same and before.last is not None and lost.first <= before.last + 1:
+            if (before.file, before.reason) == (lost.file, lost.reason):
                 before.last = lost.last
                 before.events = None if before.events is None or lost.events is None else before.events + lost.events
                 return

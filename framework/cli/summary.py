@@ -14,10 +14,12 @@ from rich.text import Text
 from . import text
 
 if TYPE_CHECKING:
+    from evproc.framework.input_report import InputReport
     from evproc.framework.report import Report
 
 PIPED_WIDTH = 200
 """Columns when the output is no terminal: a table is as wide as it needs, nothing wraps."""
+SHOWN_LOSSES = 20
 
 
 def write(items: Iterable[RenderableType], stream: TextIO | None = None) -> None:
@@ -65,6 +67,9 @@ def summary(report: Report) -> Iterator[RenderableType]:
     if report.outputs:
         yield Text()
         yield _outputs(report)
+    if report.input.left_out or report.input.lost:
+        yield Text()
+        yield from _input(report.input)
     if report.warnings:
         yield Text()
         yield from (Text.assemble(("warning: ", "yellow"), warning) for warning in report.warnings)
@@ -89,6 +94,21 @@ def _headline(report: Report) -> Text:
         failed = "1 event has failed" if report.failed_events == 1 else f"{report.failed_events:,} events have failed"
         head.append(f"\n{failed} ({share}){again}.", style="bold yellow")
     return head
+
+
+def _input(report: InputReport) -> Iterator[Text]:
+    """What was not processed, and why."""
+    if report.left_out:
+        parts = [f"{count:,} by {why}" for why, count in report.left_out.items()]
+        yield Text(f"left out: {', '.join(parts)}")
+    for lost in report.lost[:SHOWN_LOSSES]:
+        what = "all of it" if lost.first is None else f"entries {lost.first:,} to {lost.last:,}"
+        events = "" if lost.events is None else f" ({text.count(lost.events, 'event')})"
+        yield Text.assemble(("lost: ", "bold red"), f"{lost.file}, {what}{events}: {lost.reason}")
+    if len(report.lost) > SHOWN_LOSSES:
+        yield Text.assemble(
+            ("lost: ", "bold red"), f"{len(report.lost) - SHOWN_LOSSES:,} times more; see the JSON report"
+        )
 
 
 def _times(report: Report) -> Text:
