@@ -64,6 +64,10 @@ class ConfigurationError(EvprocError):
         lines = "\n".join(f"  - {fault}" for fault in self.faults)
         super().__init__(f"{count} in the configuration:\n{lines}")
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows of it: the faults; where in evproc they were found helps nobody."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class PluginError(EvprocError):
     """A plug-in cannot be loaded: the message names package, entry point and fault."""

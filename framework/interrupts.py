@@ -2,7 +2,7 @@
 
 The first Ctrl-C (or SIGTERM) ends the job cleanly, the second breaks it off. Signals reach the main thread only. Where
 that has an event loop running already, as in a notebook, the job runs in a thread of its own, and the main thread, which
-waits for it, hands the interrupts over.
+waits for it, hands the interrupts over, and shows how far the job has come.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from functools import partial
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -25,6 +27,13 @@ class Interrupts:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: Callable[[], None] | None = None
         self._missed = 0
+        #: takes calls for the thread that waits for the job; None if the job runs in it itself
+        self.outside: SimpleQueue[Callable[[], None] | None] | None = None
+
+    def relayed(self, function: Callable[[T], None]) -> Callable[[T], None]:
+        """A function that, called by the job, runs in the thread that started the job."""
+        outside = self.outside
+        return function if outside is None else lambda argument: outside.put(partial(function, argument))
 
     def arm(self, stop: Callable[[], None]) -> None:
         """From now on, call `stop` in the running loop for each interrupt."""
@@ -55,6 +64,7 @@ def run_anywhere(work: Callable[[Interrupts], Coroutine[Any, Any, T]]) -> T:
     results: list[T] = []
     errors: list[BaseException] = []
     done = threading.Event()
+    calls = interrupts.outside = SimpleQueue()
 
     def target() -> None:
         try:
@@ -63,12 +73,15 @@ def run_anywhere(work: Callable[[Interrupts], Coroutine[Any, Any, T]]) -> T:
             errors.append(error)
         finally:
             done.set()
+            calls.put(None)
 
     thread = threading.Thread(target=target, name="evproc-job")
     thread.start()
-    while not done.is_set():
+    while not done.is_set() or not calls.empty():
         try:
-            done.wait()  # not join(), which in Python 3.11 takes a thread for dead when it is interrupted
+            call = calls.get()  # not join(), which in Python 3.11 takes a thread for dead when it is interrupted
+            if call is not None:
+                call()
         except KeyboardInterrupt:
             interrupts.interrupt()
     thread.join()

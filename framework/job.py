@@ -15,6 +15,7 @@ from evproc import __version__
 
 from .binding import Binding
 from .boundaries import Boundaries, boundaries_of, boundary_faults
+from .careful import CarefulProgress
 from .configured import Configured
 from .dumping import results_hash
 from .early_end import OutputQuota, after
@@ -56,7 +57,11 @@ def run(process: Process, progress: ProgressCallback | None = None) -> Report:
     Ctrl-C ends the job cleanly: the events in flight are finished, the outputs are complete for the events done, and
     `report.interrupted` is true. A second Ctrl-C breaks it off.
     """
-    return run_anywhere(lambda interrupts: _run(process, progress, interrupts))
+    careful = CarefulProgress(progress) if progress else None
+    report = run_anywhere(lambda interrupts: _run(process, careful and interrupts.relayed(careful), interrupts))
+    if careful and careful.warning:
+        report.warnings.append(careful.warning)
+    return report
 
 
 def check(process: Process) -> tuple[list[Fault], list[str]]:

@@ -82,6 +82,10 @@ class Module(Configured, TransitionMethods, RandomNumbers):
     def end_job(self) -> None:
         """Called once, after the last event, also when the job ends early."""
 
+    def job_results(self) -> Mapping[str, Any]:
+        """What it hands over to who called `process.run()`, after the job: name -> histogram, array, number ..."""
+        return {}
+
     def commit(self) -> None:
         """The job ended well: give what was written its final name. Raises OutputError."""
 

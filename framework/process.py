@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from .modifiers import Modifier
-    from .report import Report
+    from .result import Result
 
 RUNS, HAS_RUN = "runs", "has run"
 
@@ -273,11 +273,24 @@ class Process:
             raise
         self.__dict__["_state"] = HAS_RUN
 
-    def run(self, progress: Callable[[Any], None] | None = None) -> Report:
-        """Check, compile and run to the end. Returns the report; raises an `EvprocError` if the job fails."""
-        from .job import run
+    def run(self, progress: Callable[[Any], None] | bool | None = None) -> Result:
+        """Check, compile and run to the end. Returns what the job did and made; raises an `EvprocError` if it fails.
 
-        return run(self, progress)
+        Works in a notebook too. `progress` is called with a `Progress` now and then; None shows a bar in a notebook and
+        nothing elsewhere, True shows one anywhere, False nowhere.
+        """
+        from .job import run
+        from .notebook import shown
+        from .result import Result
+
+        with shown(progress) as show:
+            report = run(self, show)
+        return Result(report, self)
+
+    def _repr_html_(self) -> str:
+        from .notebook import process_html
+
+        return process_html(self)
 
     def __repr__(self) -> str:
         return f"<Process '{self.name}': {len(self.modules)} modules, {len(self.paths)} paths>"

@@ -148,6 +148,11 @@ class Report:
         """Write the report as JSON."""
         path.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
 
+    def _repr_html_(self) -> str:
+        from .notebook import report_html
+
+        return report_html(self)
+
 
 @dataclass(slots=True)
 class Progress:

@@ -143,6 +143,10 @@ class HistogramAnalyzer(Analyzer):
             else:
                 target.fill(values, weight=weights)
 
+    def job_results(self) -> dict[str, Any]:
+        """The histograms, by their names."""
+        return dict(self.histograms)
+
     def commit(self) -> None:
         """Draw the pictures and store the counts. Raises OutputError."""
         finished: dict[Path, Path] = {}
