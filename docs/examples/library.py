@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evproc.framework import EndPath, Path, Process, filter_by, producer
+from evproc.framework import Path, Process, filter_by, producer
 from evproc.modules import ArraySource, HistogramAnalyzer
 
 random = np.random.default_rng(1)
