@@ -85,6 +85,8 @@ class Block:
     """Module -> numbers of the events for which it failed, or did not run because what it needs had failed."""
     limits: dict[str, int] | None = None
     """Module -> the events that it sees have smaller numbers, "" for all modules; set at the tail of a job with quotas."""
+    failing: dict[str, set[int]] = field(default_factory=dict)
+    """Module with external work -> events for which it has failed so far; they count as failed when all work has come back."""
     ignored: dict[str, set[int]] = field(default_factory=dict)
     """Module -> numbers of the events for which its failure was ignored: they go on without its products."""
     done: dict[tuple[str, str], set[int]] = field(default_factory=dict)

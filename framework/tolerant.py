@@ -26,6 +26,7 @@ from .event import Columns, Event
 from .exception_policy import Action
 from .failures import Failures, Note
 from .flow import Flow
+from .module import ExternalWork
 from .report import ModuleReport
 from .schedule import Step
 from .sweep import NO_FAILURES, PIECE_SECONDS, Sweep
@@ -109,6 +110,7 @@ class TolerantBinding(Binding):
         self.failures = failures
         #: whether it is called though what it reads has failed
         self.anyway = self.label in failures.anyway
+        self.external = isinstance(self.module, ExternalWork)
         #: whether any error of it does not end the job
         self.tolerant = failures.rules.tolerant(self.label) and self.kind != "output"
         #: whether a columnar call that raised may be done again in parts
@@ -134,7 +136,8 @@ class TolerantBinding(Binding):
         self.failures.note(block, number, self.label, note)
         self.tally.calls += called
         if note.action is Action.TRY_TO_CONTINUE:
-            block.failed.setdefault(self.label, set()).add(number)
+            failed = block.failing if self.external else block.failed
+            failed.setdefault(self.label, set()).add(number)
             return
         block.ignored.setdefault(self.label, set()).add(number)
         if self.kind == "filter":

@@ -16,7 +16,7 @@ from .binding import Binding
 from .block import Block, Piece
 from .errors import DeadlineExceeded, ServerUnavailable
 from .event import Columns
-from .external import ExternalSteps
+from .external import ExternalSteps, Outcome
 from .module import ExternalWork, close_work
 from .sweep import Sweep
 from .tolerant import FAILED, TolerantBinding, TolerantSweep, halves
@@ -106,6 +106,15 @@ class TolerantExternalSteps(ExternalSteps):
         view.clear()
 
     # Taking back
+
+    def collect(self, block: Block, binding: Binding, until: float) -> Outcome:
+        """As ever; the failures count from its end on, for which answers come before that is a matter of timing."""
+        outcome = super().collect(block, binding, until)
+        if outcome is Outcome.ENDED and block.failing:
+            failed = block.failing.pop(binding.label, None)
+            if failed:
+                block.failed.setdefault(binding.label, set()).update(failed)
+        return outcome
 
     def _results(self, block: Block, binding: Binding, piece: Piece) -> Sequence[Any] | None:
         assert isinstance(binding, TolerantBinding)

@@ -10,7 +10,7 @@ import json
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -61,6 +61,8 @@ class HistogramAnalyzer(Analyzer):
         histograms: list[Histogram] = Parameter(description="what is filled", min_length=1)
         plot: str = Parameter("", description="picture to draw, .png, .pdf or .svg; or a directory, for one .png each")
         file: str = Parameter("", description="file for the counts: .root or .json")
+
+    all_or_nothing: ClassVar[bool] = True
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
@@ -124,24 +126,27 @@ class HistogramAnalyzer(Analyzer):
         self.per_event = dict.fromkeys(self.histograms, True)
 
     def analyze_columns(self, columns: Columns) -> None:
-        """Fill a block of events."""
+        """Fill a block of events: all histograms, or none if there is something wrong with one."""
+        fills = []
         for block in self.config.histograms:
             values, counts = _entries(columns.column(block.of), block.of)
             if counts is not None:
                 self.per_event[block.title] = False
             weights = _weights(columns.column(block.weight), counts, values, block) if block.weight else None
+            missing = 0
             if values.dtype.kind == "f":
                 numbers = ~np.isnan(values)
                 missing = len(values) - int(np.count_nonzero(numbers))
                 if missing:
-                    self.not_a_number[block.title] += missing
                     values = values[numbers]
                     weights = weights[numbers] if weights is not None else None
-            target = self.histograms[block.title]
+            fills.append((block.title, values, weights, missing))
+        for title, values, weights, missing in fills:
+            self.not_a_number[title] += missing
             if weights is None:
-                target.fill(values)
+                self.histograms[title].fill(values)
             else:
-                target.fill(values, weight=weights)
+                self.histograms[title].fill(values, weight=weights)
 
     def job_results(self) -> dict[str, Any]:
         """The histograms, by their names."""
