@@ -72,9 +72,22 @@ class MassColumns(Producer):
         return np.sqrt(2.0 * pt0 * pt1 * (np.cosh(eta[first] - eta[second]) - np.cos(phi[first] - phi[second])))
 
 
+class PairCompiled(Pair):
+    """`Pair`, as machine code."""
+
+    compiled = True
+
+
+class MassCompiled(Mass):
+    """`Mass`, as machine code."""
+
+    compiled = True
+
+
 DRESSES: dict[str, tuple[type[Filter], type[Producer]]] = {
     "columnar": (PairColumns, MassColumns),
     "per event": (Pair, Mass),
+    "compiled": (PairCompiled, MassCompiled),
 }
 
 

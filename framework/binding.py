@@ -9,7 +9,7 @@ import numpy as np
 
 from .aliases import AliasNames
 from .block import Block
-from .columns import Column, column_from_array
+from .columns import Column, as_column
 from .errors import EvprocError, InternalError, in_context
 from .event import Columns, Event
 from .flow import KINDS, Flow, kind_of
@@ -57,6 +57,8 @@ class Binding:
         self.needs = () if isinstance(module, ExternalWork) else needs_of(module)
         #: what is called for each event, or for the block
         self.function: Callable[..., Any] = getattr(module, f"{method}{suffix}")
+        if self.label in flow.compiled:
+            self.columnar, self.function = True, flow.compiled[self.label]
         self.acquire: Callable[..., Any] = getattr(module, f"acquire{suffix}", self.function)
         #: events whose work is handed out together; follows their size
         self.piece_events = 1
@@ -90,7 +92,9 @@ class Binding:
         try:
             return self.function(Columns(block.view, index))
         except Exception as error:
-            raise self.failure(block, None, error) from error
+            place = getattr(error, "place", None)  # of a compiled method, which knows the event
+            number = index[place] if isinstance(place, int) and index is not None else place
+            raise self.failure(block, number, error) from error
 
     def put(
         self,
@@ -160,7 +164,7 @@ class Binding:
             raise TypeError(f"it should return a dict of {wanted}, not {got}")
         columns: dict[str, Column] = {}
         for key in self.products:
-            column = columns[key] = column_from_array(result[key.partition(":")[2]] if several else result)
+            column = columns[key] = as_column(result[key.partition(":")[2]] if several else result)
             if len(column) != events:
                 raise ValueError(f"product '{key}' has {len(column)} entries for {events} events")
         return columns

@@ -194,6 +194,11 @@ def offsets_from_counts(counts: Array | Sequence[int]) -> npt.NDArray[np.int64]:
     return offsets
 
 
+def as_column(data: Any) -> Column:
+    """The column that is one already, or that of a NumPy or awkward array. Raises TypeError for anything else."""
+    return data if isinstance(data, Flat | Jagged | Nested) else column_from_array(data)
+
+
 def column_from_array(data: Any) -> Column:
     """The column of a NumPy or awkward array whose first axis is the event."""
     if isinstance(data, np.ndarray):

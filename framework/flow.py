@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .aliases import offer_aliases, use_aliases
 from .config import ANY_FIELD
@@ -62,6 +62,8 @@ class Flow:
     """Alias -> the product that it names."""
     renamed: dict[str, dict[str, str]] = field(default_factory=dict)
     """Label -> the aliases that it reads, and the products that they name."""
+    compiled: dict[str, Any] = field(default_factory=dict)
+    """Label -> what takes the place of a per-event method that is compiled."""
 
     def products(self, label: str) -> frozenset[str]:
         """The products that a module reads, collections resolved to their fields."""

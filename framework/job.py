@@ -16,6 +16,7 @@ from evproc import __version__
 from .binding import Binding
 from .boundaries import Boundaries, boundaries_of, boundary_faults
 from .careful import CarefulProgress
+from .compiled import compile_modules
 from .configured import Configured
 from .dumping import results_hash
 from .early_end import OutputQuota, after
@@ -110,7 +111,14 @@ async def _prepare(process: Process) -> tuple[Plan, list[Fault]]:
             except Exception as error:
                 found = [failed_check(service, error)]
             faults.extend(_labelled(fault, service.label, service.where) for fault in found)
+    faults.extend(compile_modules(_compiled(process, schedule), flow, begun=False))
     return Plan(flow, schedule), list(dict.fromkeys(faults))
+
+
+def _compiled(process: Process, schedule: Schedule) -> dict[str, Module]:
+    """The modules that run and ask to be compiled."""
+    modules = process.modules.items()
+    return {label: part for label, part in modules if part.compiled and label in schedule.labels and not part.faults()}
 
 
 def _labelled(fault: Fault, label: str, where: str) -> Fault:
@@ -196,6 +204,9 @@ async def _run_job(
                 module.begin_job(job)
             except Exception as error:
                 raise _failure(module, "begin_job", error) from error
+        late = compile_modules(_compiled(process, schedule), plan.flow, begun=True)
+        if late:
+            raise ConfigurationError(late)
         report.modules = [ModuleReport(module.label, type(module).__name__, kind_of(module)) for module in running]
         tallies = {tally.label: tally for tally in report.modules}
         only = event_list(process)
