@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .columns import Column, Flat, Jagged, column_from_events
+from .columns import Column, Flat, Jagged
 from .compiled_source import CannotCompile, Lowered, lower, own_attributes
 from .errors import Fault
 from .event import Columns
@@ -91,7 +91,9 @@ class Compiled:
                 for place, field in enumerate(inner)
                 if not place or field in mentioned  # the first tells how many there are
             }
-            self._keys = sorted(key for key, inner in self._reads.items() if inner is None and key in {*mentioned, *fields})
+            self._keys = sorted(
+                key for key, inner in self._reads.items() if inner is None and key in {*mentioned, *fields}
+            )
         return self._keys
 
     def _program(self, kinds: tuple[tuple[str, tuple[str, int, bool]], ...]) -> Any:
@@ -125,8 +127,8 @@ class Compiled:
         if kinds not in self._programs:
             late = self._program(kinds)
             self.module.warnings.append(
-                f"{self.module.label}: compiled while events waited ({self.seconds:.1f} s), because the types of what it reads "
-                "are not declared, or not those that came"
+                f"{self.module.label}: compiled while events waited ({self.seconds:.1f} s), because the types of what "
+                "it reads are not declared, or not those that came"
             )
         else:
             late = self._programs[kinds]
@@ -137,12 +139,12 @@ class Compiled:
         except Exception as error:
             error.place = int(place[0])  # type: ignore[attr-defined]  # read by the engine, for the event's name
             raise
-        results = [Jagged(*out) if isinstance(out, tuple) else Flat(out) for out in made]
+        results: list[Flat | Jagged] = [Jagged(*out) if isinstance(out, tuple) else Flat(out) for out in made]
         if self._unchecked > 0 and len(columns):
             self._check(columns, dict(read), results)
         if self._instances:
             return dict(zip(self._instances, results, strict=True))
-        return results[0].values if self._is_filter else results[0]
+        return results[0].array() if self._is_filter else results[0]
 
     def _check(self, columns: Columns, read: Mapping[str, Column], results: Sequence[Column]) -> None:
         """Hold the first events against Python. Raises ValueError if they differ by more than rounding."""
@@ -158,8 +160,8 @@ class Compiled:
             for number, (mine, its) in enumerate(zip(result.slice(0, count).per_event(), wanted, strict=True)):
                 if not _alike(mine, its):
                     wrong = ValueError(
-                        f"compiled, its result{f' {name!r}' if name else ''} is {mine!r}, in Python {its!r}; work on float(...) of "
-                        "what is read, or take 'compiled' away"
+                        f"compiled, its result{f' {name!r}' if name else ''} is {mine!r}, in Python {its!r}; work on "
+                        "float(...) of what is read, or take 'compiled' away"
                     )
                     wrong.place = number  # type: ignore[attr-defined]
                     raise wrong
@@ -181,7 +183,7 @@ def faults_of_compiled(module: Module) -> list[str]:
 
 def compile_modules(modules: Mapping[str, Module], flow: Flow, *, begun: bool) -> list[Fault]:
     """Compile all modules that ask for it; `begun` is whether `begin_job` has been called. Returns the faults."""
-    faults = []
+    faults: list[Fault] = []
     for label, module in modules.items():
         if not module.compiled:
             continue

@@ -91,7 +91,9 @@ def _outputs(result: Any, products: int, wants_bool: bool, where: str) -> list[t
     for kind in map(types.unliteral, kinds):
         number = kind.dtype if isinstance(kind, types.Array) else kind
         if isinstance(kind, types.Array) and kind.ndim != 1:
-            raise CannotCompile(f"{where}: it returns arrays of {kind.ndim} dimensions; a compiled function returns one at most")
+            raise CannotCompile(
+                f"{where}: it returns arrays of {kind.ndim} dimensions; a compiled function returns one at most"
+            )
         if not isinstance(number, types.Number | types.Boolean | types.NPDatetime | types.NPTimedelta):
             what = "nothing" if isinstance(kind, types.NoneType) else f"{kind}"
             raise CannotCompile(
@@ -148,7 +150,8 @@ def said(error: NumbaError, where: str) -> str:
     place = f"{own}:{named[-1][1]}" if named else where
     telling: list[str] = []
     for line in map(str.strip, text.splitlines()):
-        if telling and not telling[-1].endswith(":") and (not line or line.startswith(("File ", "During:", "- ", "There are"))):
+        ends = not line or line.startswith(("File ", "During:", "- ", "There are"))
+        if ends and telling and not telling[-1].endswith(":"):
             break
         if line and not line.startswith("Failed in"):
             telling.append(line)
@@ -211,7 +214,7 @@ def _entry(function: Any, recipe: str) -> _Cache | None:
     return _Cache(function, _digest(recipe), folder)
 
 
-def _cached(recipe: str, signature: Any) -> Callable[..., Any] | None:
+def _cached(recipe: str, signature: Any) -> Any:
     """The machine code for a recipe, if it was made before."""
 
     def drive(arrays: Any, index: Any, place: Any) -> Any:
@@ -234,7 +237,7 @@ def _cached(recipe: str, signature: Any) -> Callable[..., Any] | None:
     return _kept(dispatcher, recipe)
 
 
-def _compiled(dispatcher: Any, recipe: str, signature: Any) -> Callable[..., Any]:
+def _compiled(dispatcher: Any, recipe: str, signature: Any) -> Any:
     """Compile the loop, and keep the code."""
     dispatcher.compile(signature)
     dispatcher.disable_compile()
@@ -246,7 +249,7 @@ def _compiled(dispatcher: Any, recipe: str, signature: Any) -> Callable[..., Any
         except Exception:  # noqa: S110 - a cache that cannot be written costs time, nothing else
             pass
         return _kept(dispatcher, recipe)
-    return dispatcher  # type: ignore[no-any-return]
+    return dispatcher
 
 
 def _kept(dispatcher: Any, recipe: str) -> Any:

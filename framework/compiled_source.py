@@ -142,10 +142,20 @@ class _Lowering:
             value = names.get(name, getattr(builtins, name, None))
             if isinstance(value, FunctionType):
                 names[name] = self.helper(value)
+                self.recipe.append(f"{name} = helper {list(self.helpers).index(value)}")
             elif value in self.doubles if isinstance(value, BuiltinFunctionType | type) else False:
                 names[name] = self.doubles[value]
+                self.recipe.append(f"{name} = double {value.__name__}")
             elif name in names:
-                self.recipe.append(f"{name} = {_fingerprint(value)}")
+                self.recipe.append(f"{name} = {self._named_value(value)}")
+
+    def _named_value(self, value: Any) -> str:
+        """What a name stands for, as text that changes when it does."""
+        for kind, known in (("helper", self.helpers), ("double", self.doubles)):
+            for number, made in enumerate(known.values()):
+                if made is value:
+                    return f"{kind} {number}"
+        return _fingerprint(value)
 
 
 class _Folding(ast.NodeTransformer):
@@ -184,7 +194,9 @@ class _Folding(ast.NodeTransformer):
         if isinstance(node.ctx, ast.Load) and self._fixed(node):
             return self._value(node, self._evaluate(node))
         if self.own and _root(node) == self.own and not isinstance(node.ctx, ast.Load):
-            raise CannotCompile(f"{self.at(node)}: a compiled method cannot change its module ('{ast.unparse(node)} =')")
+            raise CannotCompile(
+                f"{self.at(node)}: a compiled method cannot change its module ('{ast.unparse(node)} =')"
+            )
         return self.generic_visit(node)
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
@@ -249,8 +261,8 @@ class _Folding(ast.NodeTransformer):
             return self._named(node, tuple(value) if isinstance(value, list) else value)
         kind = type(value).__name__
         raise CannotCompile(
-            f"{self.at(node)}: '{ast.unparse(node)}' is of the type {kind}; a compiled method can use numbers, text, tuples of "
-            "these, NumPy arrays and functions"
+            f"{self.at(node)}: '{ast.unparse(node)}' is of the type {kind}; a compiled method can use numbers, text, "
+            "tuples of these, NumPy arrays and functions"
         )
 
     def _named(self, node: ast.expr, value: Any) -> ast.AST:
@@ -286,7 +298,9 @@ def _parsed(function: Any) -> tuple[ast.FunctionDef, int]:
     ast.increment_lineno(tree, first - 1)
     node = tree.body[0]
     if not isinstance(node, ast.FunctionDef):
-        raise CannotCompile(f"{inspect.getsourcefile(function)}:{first}: only a function written with `def` can be compiled")
+        raise CannotCompile(
+            f"{inspect.getsourcefile(function)}:{first}: only a function written with `def` can be compiled"
+        )
     return node, node.lineno
 
 

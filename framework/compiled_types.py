@@ -14,7 +14,7 @@ import numpy as np
 from numba import types
 from numba.core import cgutils
 from numba.core.errors import TypingError
-from numba.core.extending import intrinsic, models, register_model  # type: ignore[attr-defined]
+from numba.core.extending import intrinsic, models, register_model
 from numba.core.imputils import lower_builtin
 from numba.core.typing import signature
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer, infer_getattr, infer_global
@@ -51,7 +51,9 @@ class ColumnKind:
 class EventType(types.Type):  # type: ignore[misc]  # numba has no types
     """An event that holds some columns."""
 
-    def __init__(self, columns: tuple[tuple[str, ColumnKind], ...], collections: tuple[tuple[str, tuple[str, ...]], ...]):
+    def __init__(
+        self, columns: tuple[tuple[str, ColumnKind], ...], collections: tuple[tuple[str, tuple[str, ...]], ...]
+    ):
         self.columns = dict(columns)
         self.collections = dict(collections)
         self.places = {key: place for place, (key, _) in enumerate(columns)}
@@ -107,7 +109,7 @@ class _CollectionModel(models.StructModel):  # type: ignore[misc]
 def event_maker(kind: EventType) -> Any:
     """`make(arrays, number)`, for compiled code: one event of a block."""
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def make(context: Any, arrays: Any, number: Any) -> Any:
         def build(context: Any, builder: Any, sig: Any, values: Any) -> Any:
             struct = cgutils.create_struct_proxy(kind)(context, builder)

@@ -66,7 +66,7 @@ class Module(Configured, TransitionMethods, RandomNumbers):
     all_or_nothing: ClassVar[bool] = False
     """Of an analyzer by columns: whether a call that raises has noted nothing, and may be made again for fewer events."""
     compiled: ClassVar[bool] = False
-    """Whether the `produce` of a producer, or the `filter` of a filter, is compiled to machine code; needs evproc[compiled]."""
+    """Whether the `produce` of a producer, or the `filter` of a filter, becomes machine code; needs evproc[compiled]."""
 
     def inputs(self) -> dict[str, tuple[str, ...]]:
         """The products that it reads: name -> fields, where it is a collection of which only some fields are read."""

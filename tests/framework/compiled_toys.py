@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from evproc.framework import Event, Filter, InputTag, Parameter, Producer
+from evproc.framework import Analyzer, Event, Filter, InputTag, Parameter, Producer
 
 LIMIT = 2.4
 FIELD = "pt"
@@ -102,7 +102,7 @@ class Several(Producer):
             total += float(value)
         if len(jets) == 0:
             return {"high": np.zeros(0, np.int64), "sum": total, "any": False}
-        return {"any": total > 40.0, "sum": math.fsum([total]) if False else total, "high": np.searchsorted(self.edges, jets.pt)}
+        return {"any": total > 40.0, "sum": math.sqrt(total), "high": np.searchsorted(self.edges, jets.pt)}
 
 
 class SeveralCompiled(Several):
@@ -130,3 +130,16 @@ class BusyCompiled(Busy):
     """As machine code."""
 
     compiled = True
+
+
+class Seen(Analyzer):
+    """Keeps what it sees of each event."""
+
+    def __init__(self, keys: list[str]) -> None:
+        super().__init__()
+        self.consumes = keys  # type: ignore[misc]  # of this instance
+        self.values: list[dict[str, Any]] = []
+
+    def analyze(self, event: Event) -> None:
+        """Keep."""
+        self.values.append({key: event[key] for key in self.consumes})
