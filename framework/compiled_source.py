@@ -1,9 +1,10 @@
 """From the method of a module to a function that numba can compile: no `self`, no dict, helpers compiled too.
 
-A method as it stands is out of numba's reach for three reasons, and each has one cure here, made on the syntax tree:
+What is out of numba's reach in a method has a cure each, made on the syntax tree:
 
     self.config.min_pt, f"{self.config.jets}_pt"    a constant of the job: evaluated now, and written in its place
     self.mass(a, b), pair_mass(a, b)                a Python function: compiled too, with what it calls
+    if self.config.coordinates == "polar":          a choice that is the same for all events: made now
     return {"mass": m, "sign": s}                   products of several names: returned as a tuple, in a fixed order
 
 `event[...]` stays as it is; numba is taught what it means (compiled_types.py). Line numbers stay those of the file, so that
@@ -176,7 +177,8 @@ class _Folding(ast.NodeTransformer):
     def run(self) -> None:
         """Fold, and take `self` away from the arguments."""
         tree = self.tree
-        tree.body = [self.visit(statement) for statement in tree.body]
+        folded = [self.visit(statement) for statement in tree.body]
+        tree.body = [part for found in folded for part in (found if isinstance(found, list) else [found])]
         if self.own:
             (tree.args.posonlyargs or tree.args.args).pop(0)
         tree.decorator_list, tree.returns = [], None
@@ -212,6 +214,17 @@ class _Folding(ast.NodeTransformer):
             key = self._evaluate(node.slice)
             if isinstance(key, str):
                 node.slice = ast.copy_location(ast.Constant(key), node.slice)
+        return self.generic_visit(node)
+
+    def visit_If(self, node: ast.If) -> Any:
+        names = {inner.id for inner in ast.walk(node.test) if isinstance(inner, ast.Name)}
+        calls = any(isinstance(inner, ast.Call) for inner in ast.walk(node.test))
+        if self.own and names == {self.own} and not calls:
+            taken = node.body if self._evaluate(node.test) else node.orelse
+            made = [self.visit(statement) for statement in taken]
+            return [
+                part for found in made for part in (found if isinstance(found, list) else [found])
+            ] or ast.copy_location(ast.Pass(), node)
         return self.generic_visit(node)
 
     def _fixed(self, node: ast.expr) -> bool:

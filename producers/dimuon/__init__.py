@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from .mass import opposite_charge, pair_mass_cartesian, pair_mass_polar
-from .producer import DimuonColumns, DimuonProducer
+from .producer import DimuonColumns, DimuonCompiled, DimuonProducer
 
-__all__ = ["DimuonColumns", "DimuonProducer", "opposite_charge", "pair_mass_cartesian", "pair_mass_polar"]
+__all__ = [
+    "DimuonColumns",
+    "DimuonCompiled",
+    "DimuonProducer",
+    "opposite_charge",
+    "pair_mass_cartesian",
+    "pair_mass_polar",
+]

@@ -18,7 +18,7 @@ FIGURES = {
     "inference": ["vs_per_event", "vs_columnar"],
     "overlap": ["latency_10ms", "latency_60ms", "vs_ideal"],
     "memory": ["peak_mb", "growth"],
-    "coffea": ["columnar_20k", "columnar_100k", "per_event_20k"],
+    "coffea": ["columnar_20k", "columnar_100k", "per_event_20k", "compiled_20k"],
 }
 BARS = {
     "ratio": (2.5, 1.5),
@@ -35,6 +35,7 @@ BARS = {
     "columnar_20k": (1.5, 3.0),
     "columnar_100k": (1.0, 1.5),
     "per_event_20k": (1.0, 2.0),
+    "compiled_20k": (1.5, 3.5),
 }
 
 
