@@ -10,7 +10,8 @@ most of its users do, and with `BaseSchema`, which does less; each ratio is take
     per_event_20k                  modules that are called for each event
     compiled_20k                   the same, as machine code
 
-Jobs are measured whole, but for the first compilation, which is kept between jobs. Both read with uproot. The histograms must be equal.
+Jobs are measured whole, but for the first compilation, which is kept between jobs. Both read with uproot. The histograms
+must be equal.
 """
 
 from __future__ import annotations

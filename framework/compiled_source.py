@@ -144,7 +144,7 @@ class _Lowering:
             if isinstance(value, FunctionType):
                 names[name] = self.helper(value)
                 self.recipe.append(f"{name} = helper {list(self.helpers).index(value)}")
-            elif value in self.doubles if isinstance(value, BuiltinFunctionType | type) else False:
+            elif isinstance(value, BuiltinFunctionType | type) and value in self.doubles:
                 names[name] = self.doubles[value]
                 self.recipe.append(f"{name} = double {value.__name__}")
             elif name in names:
@@ -177,8 +177,7 @@ class _Folding(ast.NodeTransformer):
     def run(self) -> None:
         """Fold, and take `self` away from the arguments."""
         tree = self.tree
-        folded = [self.visit(statement) for statement in tree.body]
-        tree.body = [part for found in folded for part in (found if isinstance(found, list) else [found])]
+        tree.body = self._visited(tree.body)
         if self.own:
             (tree.args.posonlyargs or tree.args.args).pop(0)
         tree.decorator_list, tree.returns = [], None
@@ -221,11 +220,16 @@ class _Folding(ast.NodeTransformer):
         calls = any(isinstance(inner, ast.Call) for inner in ast.walk(node.test))
         if self.own and names == {self.own} and not calls:
             taken = node.body if self._evaluate(node.test) else node.orelse
-            made = [self.visit(statement) for statement in taken]
-            return [
-                part for found in made for part in (found if isinstance(found, list) else [found])
-            ] or ast.copy_location(ast.Pass(), node)
+            return self._visited(taken) or ast.copy_location(ast.Pass(), node)
         return self.generic_visit(node)
+
+    def _visited(self, statements: list[ast.stmt]) -> list[ast.stmt]:
+        """Statements, folded; one may become several."""
+        made: list[ast.stmt] = []
+        for statement in statements:
+            found = self.visit(statement)
+            made.extend(found if isinstance(found, list) else [found])
+        return made
 
     def _fixed(self, node: ast.expr) -> bool:
         """Whether a node is an attribute of `self`, or of a module of Python that holds a function of the author."""
