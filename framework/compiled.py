@@ -190,7 +190,9 @@ def compile_modules(modules: Mapping[str, Module], flow: Flow, *, begun: bool) -
         problems = faults_of_compiled(module)
         if not problems and (label not in flow.compiled or not begun):
             method = "filter" if isinstance(module, Filter) else "produce"
-            flow.compiled[label] = Compiled(module, method, flow.reads.get(label, {}))
+            flow.compiled[label] = Compiled(
+                module, method, {**flow.reads.get(label, {}), **dict.fromkeys(flow.renamed.get(label, {}))}
+            )
         if not problems:
             try:
                 if begun or not flow.compiled[label].waits_for:
