@@ -16,12 +16,16 @@ from typing import Any
 from .binding import Binding
 from .block import Block
 from .engine import Engine, Waiting
+from .event import Event
 from .external import ExternalSteps, Outcome
 from .module import Chunk
-from .observing import BlockInfo, ChunkInfo, LoadInfo, Observers, StepInfo, ThreadInfo, WaitInfo, WorkInfo
+from .observing import BlockInfo, CallsInfo, ChunkInfo, LoadInfo, Observers, StepInfo, ThreadInfo, WaitInfo, WorkInfo
+from .product_bytes import Products
 from .reader import Reader
-from .schedule import Schedule
+from .sampling import Sampler
+from .schedule import Phase, Schedule
 from .state import RunState
+from .sweep import Sweep
 from .tolerant_external import TolerantExternalSteps
 
 
@@ -30,6 +34,8 @@ def observed(observers: Observers) -> tuple[Callable[..., Engine], Callable[...,
     return partial(ObservedEngine, observers), partial(ObservedReader, observers)
 
 
+PHASES = {phase: phase.name.lower() for phase in Phase}
+OUTCOMES = {outcome: outcome.value for outcome in Outcome}
 Todo = Callable[[Block, Binding], Sequence[int] | None]
 
 
@@ -41,10 +47,14 @@ class ObservedEngine(Engine):
     ) -> None:
         super().__init__(schedule, bindings, state, *others)
         self._observers = observers
-        self._steps = _Steps(schedule, observers)
+        self._products = Products(observers) if observers.product or observers.release else None
+        self._steps = _Steps(schedule, observers, self._products)
         steps = _ObservedExternal if self._failures is None else _ObservedTolerant
         self._external = steps(state, self._answered, observers, self._steps, self._tell_load)
         self._opened: dict[int, BlockInfo] = {}
+        self._quiet = self._steps.quiet
+        if observers.calls:
+            _sample(bindings, observers.calls, observers.sample_share)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def _open(self, reader: Reader) -> Block:
@@ -60,6 +70,8 @@ class ObservedEngine(Engine):
 
     def _end(self, block: Block) -> None:
         super()._end(block)
+        if self._products:
+            self._products.block_ended(block)
         info = self._opened.pop(block.number)
         if self._observers.block_end:
             self._observers.block_end(info._replace(end=perf_counter()))
@@ -79,6 +91,8 @@ class ObservedEngine(Engine):
                 self._observers.wait(WaitInfo(reason.value, begin, perf_counter()))
 
     def _run_step(self, block: Block, binding: Binding, until: float) -> Outcome:
+        if self._quiet:
+            return super()._run_step(block, binding, until)
         return self._steps.run(block, binding, partial(super()._run_step, block, binding, until))
 
     def _run_whole(self, block: Block, binding: Binding) -> Outcome:
@@ -97,33 +111,68 @@ class ObservedEngine(Engine):
                 )
 
 
+def _sample(bindings: list[Binding], tell: Callable[[CallsInfo], None], share: float) -> None:
+    """Let calls of single events be timed."""
+    loop = asyncio.get_running_loop()
+    samplers: dict[str, Sampler] = {}
+    for binding in bindings:
+        sampler = samplers.get(binding.label)
+        if sampler is None:
+            told = _in_loop(loop, tell) if binding.module.threaded else tell
+            sampler = samplers[binding.label] = Sampler(binding.tally, share, told)
+        binding.sweep = _sampled(binding.sweep, sampler, PHASES[binding.phase])  # type: ignore[method-assign]
+
+
+def _in_loop(loop: asyncio.AbstractEventLoop, tell: Callable[[CallsInfo], None]) -> Callable[[CallsInfo], None]:
+    """What may be called in a thread."""
+
+    def told(calls: CallsInfo) -> None:
+        loop.call_soon_threadsafe(tell, calls)
+
+    return told
+
+
+def _sampled(sweep: Callable[..., Sweep], sampler: Sampler, phase: str) -> Callable[..., Sweep]:
+    def made(
+        function: Callable[..., Any], events: Sequence[Event], second: Sequence[Any] | None = None, *, piece: int = 64
+    ) -> Sweep:
+        plain = sweep(function, events, second, piece=piece)
+        return sampler.timed(plain, phase if second is None else "collect", events)
+
+    return made
+
+
 class _Steps:
     """Tells of the begin and the end of each stretch of a step."""
 
-    def __init__(self, schedule: Schedule, observers: Observers) -> None:
+    def __init__(self, schedule: Schedule, observers: Observers, products: Products | None) -> None:
         self._schedule = schedule
         self._observers = observers
+        self._products = products
+        #: whether nobody listens to any of it
+        self.quiet = not (observers.step_begin or observers.step_end or products)
         #: block -> the step that it was in the middle of
         self._begun: dict[int, int] = {}
 
     def run(self, block: Block, binding: Binding, call: Callable[[], Outcome]) -> Outcome:
         """Make the call, and tell of it."""
         observers, number, place = self._observers, block.number, block.place
-        resumed = self._begun.get(number) == place
-        step = StepInfo(binding.label, binding.phase.name.lower(), number, resumed, perf_counter())
+        label, phase, resumed = binding.label, PHASES[binding.phase], self._begun.get(number) == place
+        begin = perf_counter()
         if observers.step_begin:
-            observers.step_begin(step)
+            observers.step_begin(StepInfo(label, phase, number, resumed, begin))
         outcome = "failed"
         try:
             done = call()
-            outcome = done.value
+            outcome = OUTCOMES[done]
         finally:
             if observers.step_end:
-                observers.step_end(
-                    step._replace(end=perf_counter(), events=self._events(block, binding), outcome=outcome)
-                )
+                events = self._events(block, binding)
+                observers.step_end(StepInfo(label, phase, number, resumed, begin, perf_counter(), events, outcome))
         if done is Outcome.ENDED:
             self._begun.pop(number, None)
+            if self._products:
+                self._products.step_ended(block, binding)
         else:
             self._begun[number] = place
         return done
@@ -147,16 +196,21 @@ class _ObservedExternal(ExternalSteps):
         super().__init__(state, answered)
         self._observers = observers
         self._steps = steps
+        self._quiet = self._steps.quiet
         self._tell_load = tell_load
         self._number = 0
 
     def acquire(self, block: Block, binding: Binding, todo: Todo, until: float) -> Outcome:
         """Hand out the work of the events of a step."""
+        if self._quiet:
+            return super().acquire(block, binding, todo, until)
         return self._steps.run(block, binding, partial(super().acquire, block, binding, todo, until))
 
     def collect(self, block: Block, binding: Binding, until: float) -> Outcome:
         """Produce what has been answered."""
         try:
+            if self._quiet:
+                return super().collect(block, binding, until)
             return self._steps.run(block, binding, partial(super().collect, block, binding, until))
         finally:
             self._tell_load()

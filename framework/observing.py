@@ -18,118 +18,47 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from time import perf_counter
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from .errors import did_you_mean
-from .event import EventID
+from .observations import (
+    BlockInfo as BlockInfo,
+)
+from .observations import (
+    CallsInfo as CallsInfo,
+)
+from .observations import (
+    ChunkInfo as ChunkInfo,
+)
+from .observations import (
+    LoadInfo as LoadInfo,
+)
+from .observations import (
+    ProductInfo as ProductInfo,
+)
+from .observations import (
+    RequestInfo as RequestInfo,
+)
+from .observations import (
+    StepInfo as StepInfo,
+)
+from .observations import (
+    ThreadInfo as ThreadInfo,
+)
+from .observations import (
+    WaitInfo as WaitInfo,
+)
+from .observations import (
+    WorkInfo as WorkInfo,
+)
 from .service import Service
-
-
-class BlockInfo(NamedTuple):
-    """A block of events."""
-
-    number: int
-    events: int
-    first: EventID
-    last: EventID
-    where: str
-    """File and entries."""
-    begin: float
-    end: float = 0.0
-
-
-class StepInfo(NamedTuple):
-    """A stretch of a step: a module computes for a block, until the step has ended, waits, or gives way to others."""
-
-    module: str
-    phase: str
-    """`acquire`, `run` or `collect`; `tail` for analyzers and output modules."""
-    block: int
-    resumed: bool
-    """Whether this step has had the CPU before."""
-    begin: float
-    end: float = 0.0
-    events: int = 0
-    """Events that the step is for; known at its end."""
-    outcome: str = ""
-    """At its end: `ended`, `more` (it goes on soon), `waits` (for answers, memory or a thread) or `failed`."""
-
-
-class ThreadInfo(NamedTuple):
-    """A module that was called in a thread, for a block."""
-
-    module: str
-    block: int
-    thread: str
-    begin: float
-    end: float
-
-
-class WorkInfo(NamedTuple):
-    """External work of some events of a block, on its way."""
-
-    number: int
-    """Counts the pieces of work of a job."""
-    module: str
-    block: int
-    events: int
-    nbytes: int
-    begin: float
-    end: float = 0.0
-    error: str = ""
-
-
-class RequestInfo(NamedTuple):
-    """One call of a server. A request that is sent again counts anew, with the next `attempt`."""
-
-    number: int
-    """Counts the calls of a job."""
-    server: str
-    model: str
-    rows: int
-    nbytes: int
-    """Of the inputs."""
-    attempt: int
-    """1 for the first."""
-    begin: float
-    end: float = 0.0
-    error: str = ""
-
-
-class ChunkInfo(NamedTuple):
-    """A chunk that the source has read, in a thread of its own."""
-
-    number: int
-    events: int
-    nbytes: int
-    where: str
-    begin: float
-    end: float
-
-
-class WaitInfo(NamedTuple):
-    """A time when no block could use the CPU."""
-
-    reason: str
-    """`external work`, `input` or `a thread`."""
-    begin: float
-    end: float
-
-
-class LoadInfo(NamedTuple):
-    """What is held at a moment."""
-
-    time: float
-    blocks: int
-    """Blocks open."""
-    in_flight: int
-    """External work that was handed out and not yet produced, bytes."""
-    input: int
-    """Chunks that were read and are still needed, bytes."""
 
 
 class Observer(Service):
     """A service that is told what the engine does. Define the methods that you want; the others are never called."""
+
+    sample_share: float = 0.01
+    """What the timing for `on_calls` may cost, as a share of the time of the modules."""
 
     HOOKS: ClassVar[tuple[str, ...]] = (
         "on_block_begin",
@@ -144,6 +73,9 @@ class Observer(Service):
         "on_chunk",
         "on_wait",
         "on_load",
+        "on_calls",
+        "on_product",
+        "on_release",
     )
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -190,18 +122,30 @@ class Observer(Service):
     def on_load(self, load: LoadInfo) -> None:
         """The number of open blocks, or the memory that is in use, has changed."""
 
+    def on_calls(self, calls: CallsInfo) -> None:
+        """Some calls of a module for single events were timed."""
+
+    def on_product(self, product: ProductInfo) -> None:
+        """A module has made a product for a block."""
+
+    def on_release(self, product: ProductInfo) -> None:
+        """Nothing reads a product of a block any more; it is let go."""
+
 
 class Observers:
     """Who is told of what in a job: for each method of `Observer` one function to call, or None if nobody listens."""
 
     def __init__(self, services: Iterable[Service] = ()) -> None:
         listening: dict[str, list[Callable[[Any], None]]] = {name: [] for name in Observer.HOOKS}
+        sampling: list[Observer] = []
         for service in services:
             if isinstance(service, Observer):
                 guard = _Guard(service)
                 for name in Observer.HOOKS:
                     if getattr(type(service), name) is not getattr(Observer, name):
                         listening[name].append(guard.guarded(name))
+                if type(service).on_calls is not Observer.on_calls:
+                    sampling.append(service)
         self._requests = 0
         self._any = any(listening.values())
         self.block_begin = _joined(listening["on_block_begin"])
@@ -216,10 +160,19 @@ class Observers:
         self.chunk = _joined(listening["on_chunk"])
         self.wait = _joined(listening["on_wait"])
         self.load = _joined(listening["on_load"])
+        self.calls = _joined(listening["on_calls"])
+        self.product = _joined(listening["on_product"])
+        self.release = _joined(listening["on_release"])
+        self._sampling = sampling
 
     def __bool__(self) -> bool:
         """Whether anybody listens to anything."""
         return self._any
+
+    @property
+    def sample_share(self) -> float:
+        """What the timing of single calls may cost, as a share of the time of the modules."""
+        return max((observer.sample_share for observer in self._sampling), default=0.0)
 
     def request(
         self, server: str, model: str, rows: int, nbytes: int, attempt: int = 1

@@ -45,6 +45,9 @@ class Sweep:
         #: number of the event that the last call was for; after an exception, of the one that failed
         self.place = 0
 
+    def forget(self) -> None:
+        """Forget the failures: they have been taken up. This sweep notes none."""
+
     def advance(self, until: float, limit: int = 0) -> bool:
         """Call on until the clock says `until`, or `limit` more calls were made; returns whether the sweep has ended.
 

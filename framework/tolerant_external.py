@@ -19,7 +19,7 @@ from .event import Columns
 from .external import ExternalSteps, Outcome
 from .module import ExternalWork, close_work
 from .sweep import Sweep
-from .tolerant import FAILED, TolerantBinding, TolerantSweep, halves
+from .tolerant import FAILED, TolerantBinding, halves
 
 FOREVER = float("inf")
 NOBODYS_FAULT = (ServerUnavailable, DeadlineExceeded)
@@ -50,7 +50,7 @@ class TolerantExternalSteps(ExternalSteps):
         if not binding.tolerant:
             super()._launch(block, binding, work, index)
             return
-        if isinstance(sweep, TolerantSweep) and sweep.failures:
+        if sweep.failures:
             places = [place for place, item in enumerate(work) if item is FAILED]
             for place, note in zip(places, sweep.failures.values(), strict=True):
                 binding.note(block, index[place], note)

@@ -15,16 +15,20 @@ if TYPE_CHECKING:
     from .array_source import ArraySource
     from .filters import CountFilter, RangeFilter, ScalarSumFilter
     from .histogram import Histogram, HistogramAnalyzer
+    from .memory import Memory
     from .ntuple_output import NtupleOutput
     from .ntuple_source import NtupleSource
+    from .timing import Timing
     from .tracer import Tracer
 
 _HOME = {
     "array_source": ("ArraySource",),
     "filters": ("CountFilter", "RangeFilter", "ScalarSumFilter"),
     "histogram": ("Histogram", "HistogramAnalyzer"),
+    "memory": ("Memory",),
     "ntuple_output": ("NtupleOutput",),
     "ntuple_source": ("NtupleSource",),
+    "timing": ("Timing",),
     "tracer": ("Tracer",),
 }
 _WHERE = {name: home for home, names in _HOME.items() for name in names}
@@ -34,10 +38,12 @@ __all__ = [
     "CountFilter",
     "Histogram",
     "HistogramAnalyzer",
+    "Memory",
     "NtupleOutput",
     "NtupleSource",
     "RangeFilter",
     "ScalarSumFilter",
+    "Timing",
     "Tracer",
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from evproc.framework import Job, Observer, Parameter
-from evproc.framework.observing import StepInfo
+from evproc.framework.observations import StepInfo
 
 
 class SlowSteps(Observer):

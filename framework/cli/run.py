@@ -40,6 +40,12 @@ def run(
         Path | None,
         typer.Option("--only", metavar="FILE", help="Process only the events of this file: those that failed before."),
     ] = None,
+    timing: Annotated[
+        bool, typer.Option("--timing", help="Time modules event by event, and name the slowest events.")
+    ] = False,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Show how much memory the products of modules hold.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor summary.")] = False,
     traceback: Traceback = False,
 ) -> None:
@@ -56,6 +62,9 @@ def run(
             add_service(loaded.process, "Tracer", file=str(trace))
         if only is not None:
             loaded.process.set_options(only=str(only))
+        for wanted, kind in ((timing, "Timing"), (memory, "Memory")):
+            if wanted:
+                add_service(loaded.process, kind)
         done = _run(loaded, quiet)
         if report is not None:
             _write_report(done, report)

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import text
+from .measured import measured
 
 if TYPE_CHECKING:
     from evproc.framework.input_report import InputReport
@@ -64,6 +65,7 @@ def summary(report: Report) -> Iterator[RenderableType]:
     if models:
         yield Text()
         yield _models(models)
+    yield from measured(report)
     if report.outputs:
         yield Text()
         yield _outputs(report)

@@ -14,6 +14,7 @@ from benchmarks import common
 
 FIGURES = {
     "loop": ["ratio", "wait_us"],
+    "observing": ["timing", "tracer", "memory"],
     "read": ["per_event", "columnar"],
     "inference": ["vs_per_event", "vs_columnar"],
     "overlap": ["latency_10ms", "latency_60ms", "vs_ideal"],
@@ -23,6 +24,9 @@ FIGURES = {
 BARS = {
     "ratio": (2.5, 1.5),
     "wait_us": (2.0, 1.0),
+    "timing": (1.03, 1.01),
+    "tracer": (1.15, 1.05),
+    "memory": (1.2, 1.1),
     "per_event": (0.5, 0.8),
     "columnar": (0.85, 0.95),
     "vs_per_event": (20, 40),

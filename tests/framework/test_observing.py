@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from evproc.framework import EndPath, Event, ModuleError, Observer, Process, Service
+from evproc.framework import EndPath, Event, ExceptionPolicy, ModuleError, Observer, Process, Service
 from evproc.framework import Path as ModulePath
 from evproc.framework.observing import Observers
 from evproc.framework.report import Report
 from tests.framework.core_toys import Add, AddColumns, Call, Divisible, Later, LaterColumns, Look, numbers
+from tests.framework.failing_toys import PRODUCERS, Fails
 
 EVENTS = 1500
 
@@ -186,3 +187,28 @@ def test_the_example_of_the_pages_works() -> None:
     report = job(500, example.SlowSteps(limit=1e-9)).run()
     assert report.services["service_0"]["slow_steps"]["look"] >= 3
     assert job(500, example.SlowSteps(limit=1e9)).run().services["service_0"] == {"slow_steps": {}}
+
+
+@pytest.mark.parametrize("block", [1, 7, 1000])
+@pytest.mark.parametrize("kind", PRODUCERS)
+def test_jobs_that_go_on_behind_failed_events_are_observed(kind: type[Fails], block: int, tmp_path: Path) -> None:
+    """With all that there is to be told of, timed calls included, the same events fail, and the others are the same."""
+    outcomes = []
+    for observed in (False, True):
+        process = Process("FAILS", block=block)
+        process.policy = ExceptionPolicy(try_to_continue=["ValueError"], failed_events=str(tmp_path / "failed.jsonl"))
+        process.source = numbers(40, chunk=17)
+        process.bad = kind(on=[0, 3, 4, 16, 17, 39])
+        process.look = Look(of=["bad"])
+        process.end = EndPath(process.look)
+        notes = Notes()
+        notes.sample_share = 1.0
+        if observed:
+            process.notes = notes
+        report = process.run()
+        assert not report.warnings
+        outcomes.append((process.look.rows, report.failed_events, report.module("bad").failed))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[1][1] == 6
+    assert len(notes.told["on_step_begin"]) == len(notes.told["on_step_end"]) > 0
+    assert all(len(info.events) == len(info.seconds) for info in notes.told["on_calls"])

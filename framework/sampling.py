@@ -1,0 +1,150 @@
+"""Timing single calls of modules, at a price that is fixed beforehand.
+
+The clock costs as much as a small module: read before and after each call, it doubles the time of a job. So calls are timed
+in stretches of consecutive events, and how many is a matter of money: what timing has cost a module so far stays below a
+share of what the module itself has cost (1 % unless an observer wants another). A module that takes milliseconds is timed
+for every event, one that takes 50 ns for one event in some hundreds. What a timed call costs is measured once.
+
+The stretch lies anywhere in its sweep but at the first event, which often pays for all (a column is made values when it is
+first read), unless there is only one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+from .observing import CallsInfo
+from .report import ModuleReport
+from .sweep import Sweep
+
+FIXED = 15e-6
+"""What a stretch costs beside its calls and beside telling of it, s."""
+CREDIT = 60e-6
+"""What a module may be timed for before it has cost anything, s."""
+LEAST = 128
+"""Calls in a stretch, if the sweep has so many."""
+GOLDEN = 0.6180339887498949
+
+
+@cache
+def cost_of_timing() -> tuple[float, float]:
+    """What timing adds to a call, and how much of that is within what is measured, s."""
+    times: list[float] = []
+    timed, numbers = _timed(_nothing, times), list(range(1000))
+    added: list[float] = []
+    bare = 0.0
+    for _ in range(5):
+        times.clear()
+        first = perf_counter()
+        for number in numbers:
+            _nothing(number)
+        second = perf_counter()
+        for number in numbers:
+            timed(number)
+        bare = (second - first) / len(numbers)
+        added.append((perf_counter() - second) / len(numbers) - bare)
+    return max(min(added), 5e-8), max(0.0, median(times) - bare)
+
+
+def _nothing(*_: Any) -> None:
+    """What is called to learn what calling costs."""
+
+
+def _timed(function: Callable[..., Any], times: list[float]) -> Callable[..., Any]:
+    """The same function, which notes how long each call takes."""
+    clock, note = perf_counter, times.append
+
+    def call(*arguments: Any) -> Any:
+        begin = clock()
+        try:
+            return function(*arguments)
+        finally:
+            note(clock() - begin)
+
+    return call
+
+
+class Sampler:
+    """Decides which calls of a module are timed, and tells of them. `tally` says what the module has cost so far."""
+
+    def __init__(self, tally: ModuleReport, share: float, tell: Callable[[CallsInfo], None]) -> None:
+        self.spent = 0.0
+        self._tally = tally
+        self._share = share
+        self._tell = tell
+        self._each, self._within = cost_of_timing()
+        self._place = 0.5
+
+    def timed(self, sweep: Sweep, phase: str, events: Sequence[Any]) -> Sweep:
+        """The sweep, with a stretch of it timed if that can be afforded."""
+        total = len(events)
+        afforded = (self._share * self._tally.cpu_s + CREDIT - self.spent - FIXED) / self._each
+        if afforded < LEAST and afforded < total:
+            return sweep
+        calls = min(total, int(afforded))
+        self._place = (self._place + GOLDEN) % 1.0
+        start = 0 if calls >= total else 1 + int(self._place * (total - calls))
+        self.spent += FIXED + calls * self._each
+        return TimedSweep(self, sweep, phase, events, start, calls)
+
+    def came(self, phase: str, events: Sequence[Any], times: Sequence[float]) -> None:
+        """A stretch was timed."""
+        begin, within = perf_counter(), self._within
+        self._tell(CallsInfo(self._tally.label, phase, events, [max(0.0, time - within) for time in times]))
+        self.spent += perf_counter() - begin
+
+
+class TimedSweep(Sweep):
+    """A sweep of which a stretch is timed; in all else the one that it stands for."""
+
+    __slots__ = ("_all", "_inner", "_phase", "_sampler", "_start", "_stop")
+
+    def __init__(
+        self, sampler: Sampler, sweep: Sweep, phase: str, events: Sequence[Any], start: int, calls: int
+    ) -> None:
+        # Not that of Sweep: what this one has not, it takes from the other.
+        self._sampler = sampler
+        self._inner = sweep
+        self._phase = phase
+        self._all = events
+        self._start = start
+        self._stop = start + calls
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def forget(self) -> None:
+        """Forget the failures: they have been taken up."""
+        self._inner.forget()
+
+    def advance(self, until: float, limit: int = 0) -> bool:
+        """As that of a sweep; the calls of the stretch are timed."""
+        inner, before = self._inner, len(self._inner.results)
+        ended = False
+        while (done := len(inner.results)) < self._stop and not ended:
+            left = limit - (done - before) if limit else self._stop
+            if done < self._start:
+                ended = inner.advance(until, min(left, self._start - done))
+            else:
+                ended = self._advance_timed(until, min(left, self._stop - done), done)
+            if perf_counter() >= until or (limit and len(inner.results) - before >= limit):
+                return ended
+        if ended:
+            return True
+        return inner.advance(until, limit - (len(inner.results) - before) if limit else 0)
+
+    def _advance_timed(self, until: float, calls: int, done: int) -> bool:
+        times: list[float] = []
+        inner = self._inner
+        plain = inner._function
+        inner._function = _timed(plain, times)
+        try:
+            ended = inner.advance(until, calls)
+        finally:
+            inner._function = plain
+        self._sampler.came(self._phase, self._all[done : done + len(times)], times)
+        return ended
