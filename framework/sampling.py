@@ -80,16 +80,25 @@ class Sampler:
         self._place = 0.5
 
     def timed(self, sweep: Sweep, phase: str, events: Sequence[Any]) -> Sweep:
-        """The sweep, with a stretch of it timed if that can be afforded."""
-        total = len(events)
-        afforded = (self._share * self._tally.cpu_s + CREDIT - self.spent - FIXED) / self._each
-        if afforded < LEAST and afforded < total:
-            return sweep
-        calls = min(total, int(afforded))
+        """The sweep, with calls of it timed if that can be afforded."""
+        start, calls = self.plan(len(events))
+        return TimedSweep(self, sweep, phase, events, start, calls) if calls else sweep
+
+    def plan(self, left: int, unpaid: float = 0.0, *, first: bool = True) -> tuple[int, int]:
+        """Of the calls that are left, where the next stretch begins, and how many are timed: 0 if none can be afforded.
+
+        `unpaid` is the time of the module that its tally does not have yet, s.
+        """
+        afforded = (self._share * (self._tally.cpu_s + unpaid) + CREDIT - self.spent - FIXED) / self._each
+        if not self.spent:
+            afforded = max(afforded, LEAST)
+        elif afforded < LEAST and afforded < left:
+            return 0, 0
+        calls = min(left, int(afforded))
         self._place = (self._place + GOLDEN) % 1.0
-        start = 0 if calls >= total else 1 + int(self._place * (total - calls))
+        start = 0 if calls >= left else max(int(first), int(self._place * (left - calls + 1)))
         self.spent += FIXED + calls * self._each
-        return TimedSweep(self, sweep, phase, events, start, calls)
+        return start, calls
 
     def came(self, phase: str, events: Sequence[Any], times: Sequence[float]) -> None:
         """A stretch was timed."""
@@ -125,17 +134,23 @@ class TimedSweep(Sweep):
         """As that of a sweep; the calls of the stretch are timed."""
         inner, before = self._inner, len(self._inner.results)
         ended = False
-        while (done := len(inner.results)) < self._stop and not ended:
-            left = limit - (done - before) if limit else self._stop
+        while not ended:
+            done = len(inner.results)
+            left = limit - (done - before) if limit else inner.total
             if done < self._start:
                 ended = inner.advance(until, min(left, self._start - done))
-            else:
+            elif done < self._stop:
                 ended = self._advance_timed(until, min(left, self._stop - done), done)
+            else:
+                unpaid = inner.seconds if self._phase in ("run", "tail") else 0.0
+                start, calls = self._sampler.plan(inner.total - done, unpaid, first=False)
+                if not calls:
+                    return inner.advance(until, left if limit else 0)
+                self._start, self._stop = done + start, done + start + calls
+                continue
             if perf_counter() >= until or (limit and len(inner.results) - before >= limit):
-                return ended
-        if ended:
-            return True
-        return inner.advance(until, limit - (len(inner.results) - before) if limit else 0)
+                break
+        return ended
 
     def _advance_timed(self, until: float, calls: int, done: int) -> bool:
         times: list[float] = []

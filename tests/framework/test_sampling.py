@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -19,7 +20,8 @@ def timed(
     events: int, start: int, calls: int, function: Callable[..., Any] = lambda event: -event, **named: Any
 ) -> tuple[TimedSweep, list[CallsInfo]]:
     told: list[CallsInfo] = []
-    sampler = Sampler(ModuleReport("m", "M", "producer"), 1.0, told.append)
+    sampler = Sampler(ModuleReport("m", "M", "producer"), 0.0, told.append)
+    sampler.spent = 1.0  # nothing beyond this stretch can be afforded
     numbers = list(range(events))
     return TimedSweep(sampler, Sweep(function, numbers, **named), "run", numbers, start, calls), told
 
@@ -83,6 +85,7 @@ def test_timing_costs_a_share() -> None:
     tally.cpu_s = 1e6
     slow = sampler.timed(Sweep(abs, events), "run", events)
     assert isinstance(slow, TimedSweep)
+    told.clear()
     slow.advance(FOREVER)
     assert list(told[-1].events) == events
 
@@ -92,3 +95,25 @@ def test_what_is_taken_as_the_cost_is_plausible() -> None:
     each, within = cost_of_timing()
     assert 0 <= within <= 20e-6
     assert 5e-8 <= each <= 20e-6
+
+
+def test_the_first_sweep_learns_what_a_module_costs() -> None:
+    """Within one sweep, more and more calls of a slow module are timed; of a fast one, the first stretch."""
+    timed_calls = []
+    for wait in (0.0, 300e-6):
+        told: list[CallsInfo] = []
+        sampler = Sampler(ModuleReport("m", "M", "producer"), 0.1, told.append)
+        events = list(range(600))
+
+        def work(event: int, wait: float = wait) -> None:
+            end = perf_counter() + wait
+            while perf_counter() < end:
+                pass
+
+        sweep = sampler.timed(Sweep(work, events), "run", events)
+        while not sweep.advance(0.0):
+            pass
+        assert len(sweep.results) == 600
+        timed_calls.append(sum(len(info.events) for info in told))
+    assert LEAST <= timed_calls[0] < timed_calls[1]
+    assert timed_calls[1] > 450
