@@ -63,6 +63,8 @@ class Failures:
     leftover: Callable[[bool], list[str]] | None = None
     """Given whether the job failed, lines that belong at the end: of events that were to be run again, and have not been."""
     _open: dict[int, list[tuple[int, Action, FailedEvent]]] = field(default_factory=dict)
+    _blocks: set[tuple[int, int]] = field(default_factory=set)
+    """(run, luminosity block) of all failed events."""
     _counts: dict[tuple[str, str, str], FailureReport] = field(default_factory=dict)
     _file: TextIO | None = None
 
@@ -136,6 +138,7 @@ class Failures:
     def fill(self, report: Report) -> None:
         """Enter the failures into the report of the job."""
         report.failed_events = self.events
+        report.input.not_complete(self._blocks)
         report.failed = list(self.first)
         report.failures = list(self._counts.values())
         report.failed_events_file = str(self.path) if self.path is not None and self.events else ""
@@ -150,6 +153,7 @@ class Failures:
         notes.sort(key=lambda item: item[0])
         failed = [item for item in notes if item[1] is not Action.IGNORE]
         self.events += len({number for number, _, _ in failed})
+        self._blocks.update((event.run, event.luminosity_block) for _, _, event in failed)
         for _, action, event in notes:
             self._count(action, event)
         self.first += [event for _, _, event in failed[: KEPT - len(self.first)]]

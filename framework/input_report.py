@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 Lumis = dict[str, list[list[int]]]
@@ -22,6 +23,27 @@ class Entries:
     reason: str
 
 
+def blocks_in(lumis: Lumis) -> set[tuple[int, int]]:
+    """The luminosity blocks as (run, block)."""
+    return {(int(run), block) for run, parts in lumis.items() for low, top in parts for block in range(low, top + 1)}
+
+
+def as_lumis(blocks: Iterable[tuple[int, int]]) -> Lumis:
+    """Luminosity blocks, as (run, block) in any order, as ranges.
+
+    >>> as_lumis([(7, 2), (7, 1), (7, 4)])
+    {'7': [[1, 2], [4, 4]]}
+    """
+    found: Lumis = {}
+    for run, block in sorted(set(blocks)):
+        parts = found.setdefault(str(run), [])
+        if parts and parts[-1][1] == block - 1:
+            parts[-1][1] = block
+        else:
+            parts.append([block, block])
+    return found
+
+
 @dataclass(slots=True)
 class InputReport:
     """What a source did. Events that were read ahead and not processed, because the job ended early, count nowhere."""
@@ -39,3 +61,11 @@ class InputReport:
     """Luminosity blocks of which every event that was found has been processed; empty unless asked for."""
     incomplete_lumis: Lumis = field(default_factory=dict)
     """Those of which some events have been processed, or left out, and others not."""
+
+    def not_complete(self, blocks: set[tuple[int, int]] | None = None) -> None:
+        """Some luminosity blocks (None: all) hold events that were not processed after all."""
+        complete = blocks_in(self.lumis)
+        moved = complete if blocks is None else complete & blocks
+        if moved:
+            self.lumis = as_lumis(complete - moved)
+            self.incomplete_lumis = as_lumis(blocks_in(self.incomplete_lumis) | moved)

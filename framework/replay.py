@@ -85,8 +85,7 @@ class EventList:
         report.events = done
         if left_out:
             report.left_out["not on the list of events"] = left_out
-            report.incomplete_lumis = {**report.lumis, **report.incomplete_lumis}
-            report.lumis = {}
+            report.not_complete()
 
     def warnings(self, process: Process, *, whole: bool) -> list[str]:
         """What the user should know; `whole`: the input has been read to its end."""

@@ -14,6 +14,7 @@ if __name__ == "modules":
 if TYPE_CHECKING:
     from .array_source import ArraySource
     from .filters import CountFilter, RangeFilter, ScalarSumFilter
+    from .friend_files import Friend
     from .histogram import Histogram, HistogramAnalyzer
     from .memory import Memory
     from .ntuple_output import NtupleOutput
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _HOME = {
     "array_source": ("ArraySource",),
     "filters": ("CountFilter", "RangeFilter", "ScalarSumFilter"),
+    "friend_files": ("Friend",),
     "histogram": ("Histogram", "HistogramAnalyzer"),
     "memory": ("Memory",),
     "ntuple_output": ("NtupleOutput",),
@@ -36,6 +38,7 @@ _WHERE = {name: home for home, names in _HOME.items() for name in names}
 __all__ = [
     "ArraySource",
     "CountFilter",
+    "Friend",
     "Histogram",
     "HistogramAnalyzer",
     "Memory",

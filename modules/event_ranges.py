@@ -18,7 +18,7 @@ import numpy as np
 from evproc.framework.columns import Array
 from evproc.framework.errors import InputError
 from evproc.framework.event import EventIDs
-from evproc.framework.input_report import Lumis
+from evproc.framework.input_report import Lumis, as_lumis
 
 from .input_files import near_files
 
@@ -236,15 +236,7 @@ def compact(places: Array) -> Lumis:
     >>> compact(np.array([(7 << 32) | 2, (7 << 32) | 1, (7 << 32) | 4], np.uint64))
     {'7': [[1, 2], [4, 4]]}
     """
-    found: Lumis = {}
-    for place in np.unique(places).tolist():
-        ranges = found.setdefault(str(place >> 32), [])
-        block = place & LARGEST_BLOCK
-        if ranges and ranges[-1][1] == block - 1:
-            ranges[-1][1] = block
-        else:
-            ranges.append([block, block])
-    return found
+    return as_lumis((place >> 32, place & LARGEST_BLOCK) for place in np.unique(places).tolist())
 
 
 __all__ = ["EventRanges", "Keys", "Unfit", "compact", "event_ranges", "keys_of", "lumi_mask"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evproc.framework import ConfigurationError, EndPath, ModuleError
+from evproc.framework import Analyzer, ConfigurationError, EndPath, ExceptionPolicy, ModuleError
 from evproc.modules import NtupleOutput
 
 from .jobs import START, Collect, damage, job, run
@@ -80,6 +80,29 @@ def test_blocks_of_lost_events(write_events: Write, chunk: Any) -> None:
     _, report = run(files=path, skip_bad_files=True, processed_lumis="-", chunk=chunk)
     assert report.input.lumis == {"1": [[1, 1], [4, 5], [9, 10]]}
     assert report.input.incomplete_lumis == {"1": [[2, 3], [6, 6], [8, 8]]}
+
+
+@SIZES
+def test_blocks_of_failed_events(write_events: Write, tmp_path: Path, chunk: Any) -> None:
+    """An event on which a module failed, and the job went on, makes its block incomplete; so does a list of events."""
+
+    class Fails(Analyzer):
+        def analyze(self, event: Any) -> None:
+            if event.id.event in (START + 120, START + 333):
+                raise ValueError("as told")
+
+    made = tmp_path / "lumis.json"
+    process = job(files=write_events(events=500), processed_lumis=str(made), chunk=chunk)
+    process.fails = Fails()
+    process.policy = ExceptionPolicy(try_to_continue=["ValueError"], failed_events=str(tmp_path / "failed.jsonl"))
+    process.end = EndPath(process.collect, process.fails)
+    report = process.run()
+    assert json.loads(made.read_text()) == report.input.lumis == {"1": [[1, 2], [4, 6], [8, 10]]}
+    assert report.input.incomplete_lumis == {"1": [[3, 3], [7, 7]]}
+    again = job(files=write_events(events=500), processed_lumis="-", options={"only": str(tmp_path / "failed.jsonl")})
+    report = again.run()
+    assert again.collect.numbers == [120, 333]
+    assert report.input.lumis == {}
 
 
 def test_a_job_that_fails_writes_no_blocks(write_events: Write, tmp_path: Path) -> None:
