@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
-from evproc.framework.errors import InferenceError
+from evproc.framework.errors import DeadlineExceeded, InferenceError, ServerUnavailable
 from evproc.framework.observing import Observers
 
 from .batching import Batcher, Request, Submission
@@ -144,21 +144,33 @@ class ModelQueue:
     async def _send(self, request: Request, server: Server) -> None:
         """One request, with its retries; ends its submissions, whatever happens."""
         try:
-            outputs = await self._attempts(request, server)
+            await self._answered(request, server)
         except asyncio.CancelledError:
             for submission in Batcher.fail(request):
                 submission.ticket.future.cancel()
             raise
+        finally:
+            server.outstanding -= 1
+            self._in_flight -= 1
+            self._pump(partial=not self._in_flight)
+
+    async def _answered(self, request: Request, server: Server) -> None:
+        """Ask, and give the answer or the error to the submissions.
+
+        One that has wrong rows must not fail those that merely share its request, so they are then sent apart.
+        """
+        try:
+            outputs = await self._attempts(request, server)
         except Exception as error:
+            if len(request.parts) > 1 and not isinstance(error, (ServerUnavailable, DeadlineExceeded)):
+                for part in request.parts:
+                    await self._answered(Request([part], part.stop - part.start), server)
+                return
             for submission in Batcher.fail(request):
                 _settle(submission.ticket.future, error)
         else:
             for submission in Batcher.answer(request, outputs):
                 self._complete(submission)
-        finally:
-            server.outstanding -= 1
-            self._in_flight -= 1
-            self._pump(partial=not self._in_flight)
 
     def _complete(self, submission: Submission) -> None:
         ticket: _Ticket = submission.ticket
