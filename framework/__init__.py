@@ -47,7 +47,8 @@ if TYPE_CHECKING:
         Source,
     )
     from .observing import Observer
-    from .process import EndPath, Path, Process, Task
+    from .paths import ConditionalTask, EndPath, FinalPath, Path, Sequence, Task, ignored, inverted
+    from .process import Process
     from .report import Progress, Report
     from .service import Job, Service
     from .switch import SwitchProducer
@@ -88,7 +89,8 @@ _HOME = {
         "Source",
     ),
     "observing": ("Observer",),
-    "process": ("EndPath", "Path", "Process", "Task"),
+    "paths": ("ConditionalTask", "EndPath", "FinalPath", "Path", "Sequence", "Task", "ignored", "inverted"),
+    "process": ("Process",),
     "report": ("Progress", "Report"),
     "switch": ("SwitchProducer",),
     "service": ("Job", "Service"),
@@ -106,6 +108,7 @@ __all__ = [
     "Column",
     "Columns",
     "ConditionTag",
+    "ConditionalTask",
     "ConditionsError",
     "ConditionsProducer",
     "ConfigurationError",
@@ -121,6 +124,7 @@ __all__ = [
     "ExternalWork",
     "Fault",
     "Filter",
+    "FinalPath",
     "Flat",
     "InferenceError",
     "Input",
@@ -144,12 +148,15 @@ __all__ = [
     "ProductNotFound",
     "Progress",
     "Report",
+    "Sequence",
     "Service",
     "Source",
     "SwitchProducer",
     "Task",
     "analyzer",
     "filter_by",
+    "ignored",
+    "inverted",
     "producer",
 ]
 

@@ -6,14 +6,21 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .event import Event
-from .schedule import ALL_EVENTS, Mask
+from .masks import ALL_EVENTS, Chosen, Mask
+from .path_results import states
 from .store import Store, View
 from .sweep import Sweep
+
+if TYPE_CHECKING:
+    from .schedule import Schedule
+
+_NOT = bytes([1]) + bytes(255)
+"""Turns flags of a filter round."""
 
 
 @dataclass(slots=True)
@@ -115,17 +122,46 @@ class Block:
         """The events of a mask; None: all."""
         if number not in self.masks:
             mask = masks[number]
-            if mask.paths:
-                self.masks[number] = self._union([self.events_of(path, masks) for path in mask.paths])
+            parent = self.events_of(mask.parent, masks)
+            if mask.chosen is not None:
+                self.masks[number] = self._chosen(parent, mask.chosen, masks)
             else:
-                self.masks[number] = self._narrowed(self.events_of(mask.parent, masks), mask.filter)
+                self.masks[number] = self._narrowed(parent, mask)
         return self.masks[number]
 
-    def _narrowed(self, parent: Sequence[int] | None, name: str) -> Sequence[int] | None:
-        flags = self.passed[name]
-        if parent is None:
+    def _narrowed(self, parent: Sequence[int] | None, mask: Mask) -> Sequence[int] | None:
+        flags = self.passed[mask.filter]
+        broken = self.failed.get(mask.filter) if self.failed else None
+        if mask.inverted:
+            flags = flags.translate(_NOT)
+        if parent is None and not broken:
             return None if all(flags) else list(compress(range(self.store.size), flags))
-        return [number for number in parent if flags[number]]
+        every = range(self.store.size) if parent is None else parent
+        return [number for number in every if flags[number] and (not broken or number not in broken)]
+
+    def _chosen(self, parent: Sequence[int] | None, chosen: Chosen, masks: list[Mask]) -> Sequence[int] | None:
+        if chosen.selection.union and not self.failed:
+            named = chosen.selection.named
+            index = self._union([self.events_of(path.mask, masks) for path in chosen.paths if path.label in named])
+        else:
+            found = {path.label: states(self, path, masks) for path in chosen.paths}
+            index = np.flatnonzero(chosen.selection.accepted(found)).tolist()
+        if parent is None or index is None:
+            return parent if index is None else index
+        selected = set(index)
+        return [number for number in parent if number in selected]
+
+    def going_on(self, label: str, number: int, schedule: Schedule) -> Sequence[int] | None:
+        """The events of a mask that come to a module, without those whose way has ended at a member that failed; None: all."""
+        index = self.events_of(number, schedule.masks)
+        ways = schedule.ways(label, number) if self.failed else ()
+        if not ways:
+            return index
+        ended = set.intersection(*(set().union(*(self.failed.get(before, ()) for before in way)) for way in ways))
+        if not ended:
+            return index
+        every = range(self.store.size) if index is None else index
+        return [event for event in every if event not in ended]
 
     def _union(self, parts: list[Sequence[int] | None]) -> Sequence[int] | None:
         if any(part is None for part in parts):

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from .config import is_placement
 from .errors import ConfigurationError, Fault
 from .function_entries import entry_of, named_by, why_unnamed
+from .paths import ConditionalTask, ModuleList, expand
 from .plugins import Registry, discover
 from .workflow_import import file_of, home_of
 
@@ -26,7 +27,8 @@ RECORD = ("arguments", "modifiers", "customise")
 """What a workflow was given when it was expanded."""
 SWITCH = "SwitchProducer"
 """The type of a switch in a configuration."""
-SECTIONS = ("services", "modules", "paths", "end_paths", "tasks")
+LISTS = ("paths", "end_paths", "final_paths", "sequences", "tasks", "conditional_tasks")
+SECTIONS = ("services", "modules", *LISTS)
 
 
 def dump(process: Process, *, full: bool = True, directory: Path | None = None) -> dict[str, Any]:
@@ -61,7 +63,7 @@ def dump(process: Process, *, full: bool = True, directory: Path | None = None) 
         cases = {name: entry(case) for name, case in switch.cases.items()}
         data["modules"][label] = {"type": SWITCH, "case": switch.config.case, "cases": cases}
     data["aliases"] = {label: alias.of for label, alias in process.aliases.items()}
-    data |= {name: {label: part.labels() for label, part in getattr(process, name).items()} for name in SECTIONS[2:]}
+    data |= {name: {label: part.texts() for label, part in getattr(process, name).items()} for name in LISTS}
     return {key: value for key, value in data.items() if value or key == "process"}
 
 
@@ -101,7 +103,10 @@ def results_hash(process: Process) -> str:
         data["aliases"] = {label: alias.of for label, alias in process.aliases.items()}
     services = {label: _results_of(part) for label, part in process.services.items()}
     data["services"] = {label: entry for label, entry in services.items() if entry["parameters"]}
-    data |= {name: {label: part.labels() for label, part in getattr(process, name).items()} for name in SECTIONS[2:]}
+    for name in LISTS:
+        table = {label: _members(part, process) for label, part in getattr(process, name).items()}
+        if name in ("paths", "end_paths", "tasks") or (table and name != "sequences"):
+            data[name] = table
     if process.options.only:
         data["options"]["only"] = _digest(Path(process.options.only).expanduser())
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
@@ -114,6 +119,13 @@ def _digest(path: Path) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return str(path)
+
+
+def _members(part: ModuleList, process: Process) -> list[str]:
+    """The modules of a path or task, sequences opened, and the conditional tasks that it takes in."""
+    found = expand(part, process)
+    conditional = [task.label for task in found.tasks if isinstance(task, ConditionalTask)]
+    return [*(member.text for member in found.members), *conditional]
 
 
 def _results_of(part: Configured) -> dict[str, Any]:

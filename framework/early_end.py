@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .binding import Binding
     from .block import Block
-    from .schedule import Mask
+    from .schedule import Schedule
 
 
 @dataclass(slots=True)
@@ -52,13 +52,13 @@ class OutputQuota:
         return limits
 
 
-def cut_block(quota: OutputQuota, block: Block, tail: Sequence[Binding], masks: list[Mask]) -> None:
+def cut_block(quota: OutputQuota, block: Block, tail: Sequence[Binding], schedule: Schedule) -> None:
     """Say for a block at its tail which of its events the modules there see."""
     size = block.store.size
     reached: dict[str, Sequence[int]] = {}
     for binding in tail:
         if binding.label in quota.left:
-            index = block.events_of(binding.mask, masks)
+            index = block.going_on(binding.label, binding.mask, schedule)
             events: Sequence[int] = range(size) if index is None else index
             if block.failed or block.ignored:
                 harmed = binding.harmed(block)

@@ -21,6 +21,7 @@ from .early_end import OutputQuota, below, cut_block
 from .external import ExternalSteps, Outcome
 from .failures import Failures
 from .module import ExternalWork
+from .path_results import PathCounter, make_result
 from .reader import BlockLimit, Reader
 from .report import Progress
 from .resources import Resources, places_of
@@ -59,7 +60,7 @@ class Engine:
         self.state = state
         self.events_done = 0
         self.waited = dict.fromkeys(Waiting, 0.0)
-        self.path_passed = dict.fromkeys(schedule.path_masks, 0)
+        self.paths = PathCounter(schedule)
         self._schedule = schedule
         self._bindings = bindings
         self._services = services
@@ -171,7 +172,7 @@ class Engine:
                 if self._boundaries:
                     self._boundaries.at_tail(block)
                 if self.quota is not None and block.limits is None:
-                    cut_block(self.quota, block, steps[tail:], self._schedule.masks)
+                    cut_block(self.quota, block, steps[tail:], self._schedule)
             if block.place == len(steps):
                 self._end(block)
                 return
@@ -180,6 +181,8 @@ class Engine:
                 outcome = self._external.acquire(block, binding, self._todo, until)
             elif binding.phase is Phase.COLLECT:
                 outcome = self._external.collect(block, binding, until)
+            elif binding.phase is Phase.RESULT:
+                outcome = self._make_result(block, binding)
             else:
                 outcome = self._run_step(block, binding, until)
             if outcome is not Outcome.ENDED:
@@ -195,6 +198,8 @@ class Engine:
     def _todo(self, block: Block, binding: Binding) -> Sequence[int] | None:
         """The events that a step is for; None: all."""
         index = block.events_of(binding.mask, self._schedule.masks)
+        if block.failed:
+            index = block.going_on(binding.label, binding.mask, self._schedule)
         if block.limits is not None:
             limit = min(block.limits[""], block.limits.get(binding.label, block.store.size))
             index = below(index, limit, block.store.size)
@@ -206,6 +211,13 @@ class Engine:
             done.update(left)
             index = None if len(left) == block.store.size else left
         return binding.unharmed(block, index) if block.failed or block.ignored else index
+
+    def _make_result(self, block: Block, binding: Binding) -> Outcome:
+        """What a path has come to, for the modules that read it."""
+        begin = perf_counter()
+        make_result(block, binding.label, self._schedule)
+        binding.tally.cpu_s += perf_counter() - begin
+        return Outcome.ENDED
 
     def _run_step(self, block: Block, binding: Binding, until: float) -> Outcome:
         """A step without external work."""
@@ -277,9 +289,7 @@ class Engine:
 
     def _end(self, block: Block) -> None:
         size = block.store.size if block.limits is None else block.limits[""]
-        for label, mask in self._schedule.path_masks.items():
-            index = below(block.events_of(mask, self._schedule.masks), size, block.store.size)
-            self.path_passed[label] += size if index is None else len(index)
+        self.paths.add(block, size)
         self.events_done += size
         self.filled = self.quota is not None and self.quota.full
         self.blocks_done += 1

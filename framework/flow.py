@@ -23,6 +23,8 @@ from .module import (
     Source,
     products_of,
 )
+from .path_names import RESULT_TYPES, STATUS, PathResult, result_products
+from .paths import expand
 
 if TYPE_CHECKING:
     from .process import Process
@@ -64,6 +66,10 @@ class Flow:
     """Label -> the aliases that it reads, and the products that they name."""
     compiled: dict[str, Any] = field(default_factory=dict)
     """Label -> what takes the place of a per-event method that is compiled."""
+    results: dict[str, PathResult] = field(default_factory=dict)
+    """Products that say what a path has come to."""
+    hidden: frozenset[str] = frozenset()
+    """Products of the source that have the name of one of these."""
 
     def products(self, label: str) -> frozenset[str]:
         """The products that a module reads, collections resolved to their fields."""
@@ -82,14 +88,64 @@ def resolve(process: Process) -> Flow:
     flow.faults.extend(process._all_faults())
     sound = {label: module for label, module in process.modules.items() if not module.faults()}
     _find_source(process, sound, flow)
+    _offer_results(process, flow)
     for label, module in process.modules.items():
         _declare_products(label, module, flow)
     offer_aliases(process, flow)
+    final = {label for path in process.final_paths.values() for label in expand(path, process).labels}
     for label, module in sound.items():
-        if not isinstance(module, Source) and (flow.source or not isinstance(module, OutputModule)):
-            _resolve_inputs(label, module, process, flow)
+        if (
+            label not in final
+            and not isinstance(module, Source)
+            and (flow.source or not isinstance(module, OutputModule))
+        ):
+            _resolve_inputs(label, module, process, flow, flow.offered)
+    if final and flow.source:
+        offered = _without_producers(process, flow)
+        for label in final & sound.keys():
+            _resolve_inputs(label, sound[label], process, flow, offered)
     flow.faults.extend(_cycles(flow))
     return flow
+
+
+def _offer_results(process: Process, flow: Flow) -> None:
+    """Offer the results of paths; they hide what an earlier process has written under these names."""
+    flow.results = result_products(process.paths)
+    flow.hidden = frozenset(flow.results.keys() & flow.makers.keys())
+    for key, result in flow.results.items():
+        flow.makers[key] = key
+        flow.offered.products.pop(key, None)
+        flow.offered.products[key] = RESULT_TYPES[result.kind]
+    if flow.results:
+        for kind in RESULT_TYPES:
+            flow.offered.collections[kind] = tuple(process.paths)
+        flow.offered.quiet = frozenset(key for key, result in flow.results.items() if result.kind == STATUS)
+
+
+def _without_producers(process: Process, flow: Flow) -> Catalog:
+    """What there is for output modules of final paths: no producer runs for their sake."""
+    running = {
+        label
+        for table in (process.paths, process.end_paths)
+        for path in table.values()
+        for label in expand(path, process).labels
+    }
+    before: dict[str, list[str]] = {}
+    for maker, reader, _ in flow.edges:
+        before.setdefault(reader, []).append(maker)
+    pending = [*running]
+    while pending:
+        new = [maker for maker in before.get(pending.pop(), ()) if maker not in running]
+        running.update(new)
+        pending.extend(new)
+    absent = {key for key, label in flow.makers.items() if label in process.modules and label not in running}
+    absent -= {key for key, label in flow.makers.items() if label == flow.source}
+    why = "no producer runs for the sake of a final path, and nothing else needs this one; use an EndPath, or put it on a path"
+    return replace(
+        flow.offered,
+        products={key: kind for key, kind in flow.offered.products.items() if key not in absent},
+        unreadable={**flow.offered.unreadable, **dict.fromkeys(absent, why)},
+    )
 
 
 def _find_source(process: Process, sound: Mapping[str, Module], flow: Flow) -> None:
@@ -124,6 +180,7 @@ def _declare_products(label: str, module: Module, flow: Flow) -> None:
     for key, kind in products_of(module).items():
         if key in flow.makers or key in flow.offered.collections:
             there = f"a branch of the source ({flow.offered.where})" if key in flow.offered.products else "a collection"
+            there = "the result of a path" if key in flow.results else there
             flow.faults.append(
                 Fault(f"its product '{key}' has the name of {there}; rename the module", label, where=module.where)
             )
@@ -131,10 +188,10 @@ def _declare_products(label: str, module: Module, flow: Flow) -> None:
         flow.offered.products[key] = kind
 
 
-def _resolve_inputs(label: str, module: Module, process: Process, flow: Flow) -> None:
+def _resolve_inputs(label: str, module: Module, process: Process, flow: Flow, offered: Catalog) -> None:
     reads = flow.reads.setdefault(label, {})
     try:
-        wanted = module.resolve(flow.offered) if isinstance(module, OutputModule) else module.inputs()
+        wanted = module.resolve(offered) if isinstance(module, OutputModule) else module.inputs()
     except ConfigurationError as error:
         flow.faults.extend(error.faults)
         return
@@ -145,7 +202,7 @@ def _resolve_inputs(label: str, module: Module, process: Process, flow: Flow) ->
         flow.faults.append(_failed(module, "resolve" if isinstance(module, OutputModule) else "inputs", error))
         return
     for name, fields in wanted.items():
-        for problem in _resolve_one(name, fields, process, flow, reads):
+        for problem in _resolve_one(name, fields, process, flow, offered, reads):
             flow.faults.append(Fault(problem, label, where=module.where))
     use_aliases(label, flow)
     for key, inner in reads.items():
@@ -169,10 +226,14 @@ def failed_check(part: Configured, error: Exception) -> Fault:
 
 
 def _resolve_one(
-    name: str, fields: tuple[str, ...], process: Process, flow: Flow, reads: dict[str, tuple[str, ...] | None]
+    name: str,
+    fields: tuple[str, ...],
+    process: Process,
+    flow: Flow,
+    offered: Catalog,
+    reads: dict[str, tuple[str, ...] | None],
 ) -> list[str]:
     """Enter one input into `reads`; returns what is wrong with it."""
-    offered = flow.offered
     if name in offered.products:
         reads[name] = None
         return []

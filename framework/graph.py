@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 from .flow import kind_of
 from .module import ExternalWork, OutputModule
+from .path_names import PASSED
+from .path_plans import plan_paths
+from .paths import expand
 
 if TYPE_CHECKING:
     from .flow import Flow
@@ -42,11 +45,19 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A path, an end path, a task, or the producers that run on demand."""
+    """A path, a task, or the producers that run on demand."""
 
     kind: str
     label: str
     members: tuple[str, ...]
+    """Labels of modules."""
+    texts: tuple[str, ...] = ()
+    """The members as a configuration writes them, where that differs."""
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The members as they are shown."""
+        return self.texts or self.members
 
 
 @dataclass(slots=True)
@@ -74,9 +85,13 @@ def build(process: Process, flow: Flow) -> Graph:
         if isinstance(module, OutputModule) and not module.faults() and module.config.select:
             graph.selections[label] = tuple(module.config.select)
     graph.edges = _edges(flow)
-    tables = {"path": process.paths, "end path": process.end_paths, "task": process.tasks}
-    for kind, table in tables.items():
-        graph.lanes.extend(Lane(kind, label, tuple(part.labels())) for label, part in table.items())
+    for plan in plan_paths(process, flow).paths:
+        texts = tuple(member.text for member in plan.members)
+        labels = tuple(member.label for member in plan.members)
+        graph.lanes.append(Lane(plan.kind.noun, plan.label, labels, texts if texts != labels else ()))
+    for task in (*process.tasks.values(), *process.conditional_tasks.values()):
+        members = tuple(label for label in expand(task, process).labels if label in graph.nodes)
+        graph.lanes.append(Lane(task.noun, task.label, members))
     placed = {member for lane in graph.lanes for member in lane.members}
     rest = tuple(label for label, node in graph.nodes.items() if label not in placed and node.kind.endswith("producer"))
     if rest:
@@ -107,6 +122,8 @@ def _edges(flow: Flow) -> list[Edge]:
     """One edge for each maker and text, with all its readers. Branches of the source are put together for each reader."""
     products: dict[tuple[str, str], list[str]] = {}
     for maker, reader, key in flow.edges:
+        if key in flow.results:
+            maker = PASSED
         products.setdefault((maker, reader), []).append(key)
     readers: dict[tuple[str, str], list[str]] = {}
     for (maker, reader), keys in products.items():

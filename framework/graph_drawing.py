@@ -173,7 +173,7 @@ def _member_width(member: str) -> float:
 
 def _lane_width(lane: Lane, graph: Graph) -> float:
     notes = sum(text_width(note, SMALL) for member in lane.members if (note := _note(graph, member)))
-    return _lane_indent(lane) + sum(_member_width(member) + 18 for member in lane.members) + notes
+    return _lane_indent(lane) + sum(_member_width(shown) + 18 for shown in lane.shown) + notes
 
 
 def _lane_indent(lane: Lane) -> float:
@@ -190,14 +190,14 @@ def _draw_lane(axes: Axes, lane: Lane, y: float, graph: Graph) -> None:
     axes.text(MARGIN + 52, y, lane.label, size=SMALL, weight="bold", color=INK, va="center")
     x = MARGIN + _lane_indent(lane)
     in_order = lane.kind == "path"
-    for number, member in enumerate(lane.members):
-        width = _member_width(member)
+    for number, (member, shown) in enumerate(zip(lane.members, lane.shown, strict=True)):
+        width = _member_width(shown)
         if number and in_order:
             _draw_edge(axes, [(x - 18, y), (x, y)], arrow=True)
         kind = graph.nodes[member].kind if member in graph.nodes else ""
         colour = COLOURS.get(kind, OTHER)
         _box(axes, (x + width / 2, y), (width, 17.0), tint(colour), colour, 8.5, 0.9)
-        axes.text(x + width / 2, y, member, size=SMALL, color=INK, ha="center", va="center_baseline")
+        axes.text(x + width / 2, y, shown, size=SMALL, color=INK, ha="center", va="center_baseline")
         x += width + (18 if in_order else 8)
         note = _note(graph, member)
         if note:

@@ -30,10 +30,11 @@ from .limits import limit_line
 from .module import ExternalWork, Module, OutputModule
 from .observed import observed
 from .observing import Observers
+from .path_names import PASSED
 from .process import Process
 from .reader import Reader
 from .replay import event_list
-from .report import ModuleReport, PathReport, Progress, Report
+from .report import ModuleReport, Progress, Report
 from .schedule import Schedule, compile_schedule
 from .service import Job, Service
 from .state import Budget, RunState
@@ -281,13 +282,13 @@ async def _run_job(
 
 def _bind(process: Process, plan: Plan, tallies: dict[str, ModuleReport], failures: Failures | None) -> list[Binding]:
     paths: dict[str, list[str]] = {}
-    for label, path in [*process.paths.items(), *process.end_paths.items()]:
-        for member in path.labels():
-            paths.setdefault(member, []).append(label)
+    for path in plan.schedule.placed.values():
+        for member in path.members:
+            paths.setdefault(member.label, []).append(path.label)
     bindings = []
     for step in plan.schedule.steps:
         label = step.node.label
-        arguments = (step, plan.flow, tallies[label], paths.get(label, []))
+        arguments = (step, plan.flow, tallies[step.module.label], paths.get(label, []))
         bindings.append(Binding(*arguments) if failures is None else TolerantBinding(*arguments, failures))
         if bindings[-1].kind == "filter" and tallies[label].passed is None:
             tallies[label].passed = 0
@@ -327,9 +328,10 @@ def _fill(report: Report, engine: Engine, source: ModuleReport) -> None:
     report.waiting_input_s = engine.waited[Waiting.INPUT]
     report.moving_s = engine.gave_way
     report.busy_s = report.wall_s - report.waiting_external_s - report.waiting_input_s
-    report.paths = [PathReport(label, engine.events_done, passed) for label, passed in engine.path_passed.items()]
+    report.paths = engine.paths.reports()
     source.calls = engine.events_done
     for tally in report.modules:
+        tally.calls = engine.events_done if tally.label == PASSED else tally.calls
         tally.external_wait_s /= max(1, tally.calls)
 
 

@@ -5,9 +5,9 @@ arguments: [...]; modifiers: [...]; customise: [...]   what the workflow was giv
 options: {streams: 4}                                  fields of `Options`
 services: {inference: {type: InferenceService, ...}}   label -> type and parameters
 modules: {mass: {type: dimuon.py:Mass, ...}, ...}      likewise; the source is one of them
-paths: {select: [mass, window]}                        label -> labels of modules, in order
-end_paths: {end: [out]}
-tasks: {extra: [energy]}
+paths: {select: [mass, ~veto, ignored(window)]}        label -> members, in order
+end_paths: {end: [out]}                                likewise final_paths and sequences
+tasks: {extra: [energy]}                               likewise conditional_tasks
 
 `type` is the name of a plug-in, `package.module:Class`, or `file.py:Class` with a path from the folder of the configuration.
 All faults of a file are reported together.
@@ -16,7 +16,8 @@ All faults of a file are reported together.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from collections.abc import Sequence as Several
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,10 @@ from .documents import Document, parse_document
 from .dumping import RECORD, SECTIONS, SWITCH, dump, results_hash
 from .errors import ConfigurationError, EvprocError, Fault, PluginError, did_you_mean
 from .function_entries import from_entry
+from .paths import ConditionalTask, EndPath, FinalPath, ModuleList, Sequence, Task, parse
+from .paths import Path as ModulePath
 from .plugins import Registry, contract_faults, discover
-from .process import EndPath, Process, Task
-from .process import Path as ModulePath
+from .process import Process
 from .switch import SwitchProducer
 from .workflow_import import import_types
 from .workflow_loading import load_python, not_taken
@@ -38,12 +40,17 @@ if TYPE_CHECKING:
 
 __all__ = ["dump", "load", "results_hash"]
 
-_LISTS = {"paths": ModulePath, "end_paths": EndPath, "tasks": Task}
+_LISTS: dict[str, type[ModuleList]] = {
+    "paths": ModulePath,
+    "end_paths": EndPath,
+    "final_paths": FinalPath,
+    "sequences": Sequence,
+    "tasks": Task,
+    "conditional_tasks": ConditionalTask,
+}
 
 
-def load(
-    path: Path, arguments: Sequence[str] = (), modifiers: Sequence[str] = (), options: Sequence[str] = ()
-) -> Process:
+def load(path: Path, arguments: Several[str] = (), modifiers: Several[str] = (), options: Several[str] = ()) -> Process:
     """The process that a file describes.
 
     `arguments` become `sys.argv[1:]` of a Python workflow, or the options of its function `process`; `modifiers` are names of
@@ -151,7 +158,8 @@ class _DocumentLoader:
                 alias = Alias(target)
                 if self.place(process, "aliases", label, alias, homes):
                     alias.where = self.where("aliases", label)
-        labels = [str(label) for label in self.table(data, "modules")]
+        shared = ("modules", "sequences", "tasks", "conditional_tasks")
+        labels = [str(label) for section in shared for label in self.table(data, section)]
         for section, kind in _LISTS.items():
             for label, members in self.table(data, section).items():
                 if self.members_exist(section, str(label), members, labels):
@@ -297,7 +305,7 @@ class _DocumentLoader:
         if not isinstance(members, list) or not all(isinstance(member, str) for member in members):
             self.fault("must be a list of labels", section, label)
             return False
-        for member in members:
-            if member not in labels:
-                self.fault(f"there is no module '{member}'{did_you_mean(member, labels)}", section, label)
-        return all(member in labels for member in members)
+        unknown = [name for member in members if (name := parse(member).label) not in labels]
+        for name in unknown:
+            self.fault(f"there is no module '{name}'{did_you_mean(name, labels)}", section, label)
+        return not unknown

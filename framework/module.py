@@ -41,6 +41,7 @@ from .transitions import TransitionMethods
 if TYPE_CHECKING:
     from .errors import Fault
     from .input_report import InputReport
+    from .paths import Marked
     from .report import OutputReport
     from .service import Job
 
@@ -50,7 +51,7 @@ WORK_BYTES = 256
 
 
 class Module(Configured, TransitionMethods, RandomNumbers):
-    """The base of all modules."""
+    """The base of all modules. `~module` is the member of a path that lets pass what the filter rejects."""
 
     consumes: ClassVar[Sequence[str]] = ()
     """Products that it reads, beside those that its `InputTag` parameters name."""
@@ -87,6 +88,11 @@ class Module(Configured, TransitionMethods, RandomNumbers):
     def job_results(self) -> Mapping[str, Any]:
         """What it hands over to who called `process.run()`, after the job: name -> histogram, array, number ..."""
         return {}
+
+    def __invert__(self) -> Marked:
+        from .paths import inverted
+
+        return inverted(self)
 
     def commit(self) -> None:
         """The job ended well: give what was written its final name. Raises OutputError."""
@@ -128,6 +134,8 @@ class Catalog:
     """What was looked at, for messages."""
     files: tuple[str, ...] = ()
     """The files that are read."""
+    quiet: frozenset[str] = frozenset()
+    """Products that a pattern with wildcards means only if it begins with their collection, as `PathStatus_*`."""
 
 
 class Source(Module):
@@ -186,14 +194,15 @@ class Analyzer(Module):
 
 
 class OutputModule(Module):
-    """Writes events, in the order of the input. Each sees the events that pass any of the paths named by `select`."""
+    """Writes events, in the order of the input. Each sees the events that `select` accepts, by the results of paths."""
 
     class Config(Module.Config):
         """No parameters but `select` and `max_events`."""
 
         select: list[str] = Parameter(
             default_factory=list,
-            description="paths: write the events that pass any of them; all events if none is named",
+            description="events to write: PATH (passed), !PATH, exception@PATH, PATH&noexception, with * and ?; "
+            "those that any entry accepts; all events if there is none",
         )
         max_events: Annotated[int, Field(ge=1)] | Literal[-1] = Parameter(
             -1,

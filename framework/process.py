@@ -26,6 +26,7 @@ from .configured import origin_here
 from .errors import ConfigurationError, Fault, did_you_mean
 from .modifiers import all_chosen, apply_pending
 from .module import Module, Source
+from .paths import ConditionalTask, EndPath, FinalPath, ModuleList, Path, Sequence, Task, ignored, inverted
 from .service import Service
 from .switch import SwitchProducer
 
@@ -36,34 +37,19 @@ if TYPE_CHECKING:
     from .result import Result
 
 RUNS, HAS_RUN = "runs", "has run"
-
-
-class ModuleList:
-    """Modules in an order: the base of paths and tasks."""
-
-    def __init__(self, *modules: Module | str) -> None:
-        self.label = ""
-        self.where = caller(self)
-        self._members = modules
-
-    def labels(self) -> list[str]:
-        """The labels of the modules, in order."""
-        return [member if isinstance(member, str) else member.label for member in self._members]
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(self.labels())})"
-
-
-class Path(ModuleList):
-    """Modules that run in order; a filter that says no ends the path for that event. Whether an event passes is its result."""
-
-
-class EndPath(ModuleList):
-    """Modules that run when all paths have: analyzers and output modules, mostly."""
-
-
-class Task(ModuleList):
-    """Producers that run only for events in which something needs their products."""
+_TABLES: dict[type, str] = {
+    SwitchProducer: "switches",
+    Module: "modules",
+    Alias: "aliases",
+    Service: "services",
+    Path: "paths",
+    EndPath: "end_paths",
+    FinalPath: "final_paths",
+    Sequence: "sequences",
+    Task: "tasks",
+    ConditionalTask: "conditional_tasks",
+}
+"""Kind of a part -> the table of the process that holds it."""
 
 
 class Process:
@@ -82,13 +68,7 @@ class Process:
             name=name,
             modifiers=all_chosen(modifiers),
             where=caller(self),
-            modules={},
-            switches={},
-            aliases={},
-            services={},
-            paths={},
-            end_paths={},
-            tasks={},
+            **{table: {} for table in _TABLES.values()},
             _options={},
             _origins={},
             _faults=[],
@@ -134,22 +114,10 @@ class Process:
             table.pop(label, None)
 
     def _tables(self) -> list[dict[str, Any]]:
-        return [
-            self.__dict__.get(name, {})
-            for name in ("switches", "modules", "aliases", "services", "paths", "end_paths", "tasks")
-        ]
+        return [self.__dict__.get(name, {}) for name in _TABLES.values()]
 
     def _table_for(self, part: Any) -> dict[str, Any] | None:
-        kinds = {
-            SwitchProducer: "switches",
-            Alias: "aliases",
-            Module: "modules",
-            Service: "services",
-            Path: "paths",
-            EndPath: "end_paths",
-            Task: "tasks",
-        }
-        for kind, name in kinds.items():
+        for kind, name in _TABLES.items():
             if isinstance(part, kind):
                 table: dict[str, Any] = self.__dict__[name]
                 return table
@@ -294,3 +262,17 @@ class Process:
 
     def __repr__(self) -> str:
         return f"<Process '{self.name}': {len(self.modules)} modules, {len(self.paths)} paths>"
+
+
+__all__ = [
+    "ConditionalTask",
+    "EndPath",
+    "FinalPath",
+    "ModuleList",
+    "Path",
+    "Process",
+    "Sequence",
+    "Task",
+    "ignored",
+    "inverted",
+]

@@ -40,12 +40,35 @@ class ModuleReport:
 
 
 @dataclass(slots=True)
+class PathModuleReport:
+    """What one module did on one path."""
+
+    label: str
+    shown: str
+    """As the path writes it: `f`, `~f` or `ignored(f)`."""
+    filter: bool
+    """Whether it decides which events go on."""
+    events: int
+    """Events that came to it on this path."""
+    rejected: int
+    """Events that ended there because it said no (yes, where it is inverted)."""
+    exceptions: int
+    """Events that ended there because it failed, or could not run because what it needs had failed."""
+
+
+@dataclass(slots=True)
 class PathReport:
     """What one path did."""
 
     label: str
     events: int
     passed: int
+    failed: int = 0
+    """Events that a filter of it has rejected."""
+    exceptions: int = 0
+    """Events for which a module of it has failed."""
+    modules: list[PathModuleReport] = field(default_factory=list)
+    """Its modules, in order."""
 
 
 @dataclass(slots=True)

@@ -4,10 +4,11 @@ The problem. Paths, tasks and data flow say only *partly* in which order modules
 while it runs; in Python that costs more than the modules. So it is decided once, and what is left at run time is a flat
 list of steps.
 
-The form. A *mask* is the set of events that have passed some filters of a path, in order; mask 0 is all events. A
-*node* is (module, mask, phase): the module runs for the events of that mask that it has not run for yet. A module on
+The form. A *mask* is the set of events that have passed some filters of a path, in order; mask 0 is all events (masks.py).
+A *node* is (module, mask, phase): the module runs for the events of that mask that it has not run for yet. A module on
 two paths thus runs once per event, and a producer that nothing schedules gets one node for each mask in which somebody
 reads its product: it runs only for events in which it is needed. External work has two nodes, `acquire` and `collect`.
+The result of a path, where a module reads it, has a node that waits for all members of the path.
 
 A node waits for the filters of its mask and for the makers of what it reads, and for nothing else. Among the nodes that
 are free, `acquire` goes first and `collect` last: work is handed out as early as its inputs and its path's filters
@@ -21,42 +22,20 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from .errors import Fault, did_you_mean
+from .errors import Fault
 from .flow import Flow, kind_of
-from .module import ExternalWork, Module, OutputModule
+from .masks import ALL_EVENTS, Mask, PlacedPath
+from .module import Module
+from .path_names import PASSED, PathResult
+from .path_plans import plan_paths
+from .path_results import PathResults
+from .paths import FinalPath
+from .placing import Node, Phase, Placing
 
 if TYPE_CHECKING:
     from .process import Process
-
-ALL_EVENTS = 0
-
-
-class Phase(Enum):
-    """What a step does; the value is its precedence among steps that are free."""
-
-    ACQUIRE = 0
-    RUN = 1
-    COLLECT = 2
-    TAIL = 3
-
-
-class Mask(NamedTuple):
-    """Events that passed `filter` among those of mask `parent`; or, if `paths`, those that passed any of these masks."""
-
-    parent: int
-    filter: str
-    paths: tuple[int, ...] = ()
-
-
-class Node(NamedTuple):
-    """A module, for the events of a mask, in a phase."""
-
-    label: str
-    mask: int
-    phase: Phase
 
 
 @dataclass(slots=True)
@@ -80,100 +59,93 @@ class Schedule:
     """Number of the first step of the tail."""
     masks: list[Mask]
     path_masks: dict[str, int]
-    """Path -> mask of the events that pass it."""
+    """Path -> mask of the events that pass it, as long as nothing fails."""
     faults: list[Fault]
     warnings: list[str]
+    placed: dict[str, PlacedPath] = field(default_factory=dict)
+    """Path, end path or final path -> its members, each with its mask."""
+    results: dict[str, PathResult] = field(default_factory=dict)
+    """Product that a step of phase `RESULT` makes -> the path."""
+    _ways: dict[tuple[str, int], tuple[tuple[str, ...], ...]] = field(default_factory=dict)
 
     @property
     def labels(self) -> set[str]:
         """The modules that run."""
         return {step.node.label for step in self.steps}
 
+    def ways(self, label: str, mask: int) -> tuple[tuple[str, ...], ...]:
+        """For each path by which events come to a module: the members before it that have run by then.
 
-class _Compiler:
+        None at all if there is a way without such members. Asked only in blocks in which something has failed.
+        """
+        key = (label, mask)
+        if key not in self._ways:
+            places = [(step.node.label, step.node.mask) for step in self.steps]
+            ends = {place: number for number, place in enumerate(places)}
+            begin = places.index(key)
+            found = []
+            for path in self.placed.values():
+                for number, member in enumerate(path.members):
+                    if member.label == label and mask in (member.mask, member.chosen):
+                        ends_way = path.label in self.path_masks  # on an end path, failures of others do not matter
+                        before = [other for other in path.members[:number] if ends_way and other.chosen is None]
+                        found.append(tuple(other.label for other in before if ends[other.label, other.mask] < begin))
+            self._ways[key] = tuple(found) if all(found) else ()
+        return self._ways[key]
+
+
+class _Compiler(Placing):
     """Builds the graph of nodes. `after[n]` are the nodes that must have ended before node n."""
 
     def __init__(self, process: Process, flow: Flow) -> None:
-        self.process = process
+        super().__init__(process, plan_paths(process, flow))
         self.flow = flow
-        self.faults: list[Fault] = []
-        self.warnings: list[str] = []
-        self.masks: list[Mask] = [Mask(ALL_EVENTS, "")]
-        self.mask_numbers: dict[Mask, int] = {}
         self.after: dict[Node, set[Node]] = {}
-        #: label -> the masks in which paths and end paths schedule it
-        self.scheduled: dict[str, list[int]] = {}
-        self.path_masks: dict[str, int] = {}
-        #: nodes that must have ended before a mask is known
-        self.mask_makers: dict[int, set[Node]] = {ALL_EVENTS: set()}
+        #: nodes of results that wait for modules of the tail
+        self.late: set[Node] = set()
 
-    def mask_number(self, mask: Mask) -> int:
-        if mask not in self.mask_numbers:
-            self.mask_numbers[mask] = len(self.masks)
-            self.masks.append(mask)
-        return self.mask_numbers[mask]
+    def need_all(self) -> None:
+        """Make the nodes of all modules that paths schedule. Those of final paths need no others, and come last."""
+        final = {member.label for plan in self.plans if plan.kind is FinalPath for member in plan.members}
+        pairs = [(label, mask) for label, masks in self.scheduled.items() for mask in masks]
+        for label, mask in pairs:
+            if label not in final:
+                self.need(label, mask)
+        made: dict[str, list[int]] = {}
+        for node in self.after:
+            made.setdefault(node.label, [])
+            if node.mask not in made[node.label]:
+                made[node.label].append(node.mask)
+        tail = [node for node in self.after if node.phase is Phase.TAIL]
+        for label, mask in pairs:
+            if label in final:
+                self.need(label, mask, made)
+                self.after[self.end_of(label, mask)].update(tail)
 
-    def place_paths(self) -> None:
-        """Give every module of every path its mask."""
-        for paths in (self.process.paths, self.process.end_paths):
-            for label, path in paths.items():
-                mask = ALL_EVENTS
-                for member in path.labels():
-                    module = self.process.modules.get(member)
-                    if module is None:
-                        hint = did_you_mean(member, self.process.modules)
-                        named = (
-                            f"module '{member}'{hint}" if member else "a module that is not an attribute of the process"
-                        )
-                        self.faults.append(Fault(f"names {named}", label, where=path.where))
-                        continue
-                    if kind_of(module) == "source":
-                        self.faults.append(
-                            Fault(f"names the source '{member}', which runs by itself", label, where=path.where)
-                        )
-                        continue
-                    self._place(member, module, mask)
-                    if kind_of(module) == "filter":
-                        step = Mask(mask, member)
-                        mask = self.mask_number(step)
-                        self.mask_makers[mask] = {self.end_of(member, step.parent)}
-                if paths is self.process.paths:
-                    self.path_masks[label] = mask
+    def _result(self, key: str, reader: Node) -> set[Node]:
+        """The node of a path's result, for a module that reads it; none if that cannot be."""
+        path = self.placed[self.flow.results[key].path]
+        node = Node(key, ALL_EVENTS, Phase.RESULT)
+        where = self.process.modules[reader.label].where
+        if reader.label in [member.label for member in path.members]:
+            self.faults.append(Fault(f"reads '{key}', the result of a path on which it is", reader.label, where=where))
+            return set()
+        if node not in self.after:
+            self.after[node] = set(self.ends_of(path)) | self.mask_makers[path.mask]
+        tail = [end.label for end in self.after[node] if end.phase is Phase.TAIL]
+        if tail:
+            self.late.add(node)
+        if tail and reader.phase is not Phase.TAIL:
+            why = f"path '{path.label}' holds '{tail[0]}', which runs after all producers and filters"
+            hint = f"move '{tail[0]}' to an end path"
+            self.faults.append(Fault(f"reads '{key}', but {why}; {hint}", reader.label, where=where))
+        return {node}
 
-    def _place(self, label: str, module: Module, mask: int) -> None:
-        if isinstance(module, OutputModule) and not module.faults() and module.config.select:
-            return  # placed by place_selections, when all paths are known
-        masks = self.scheduled.setdefault(label, [])
-        if mask not in masks:
-            masks.append(mask)
+    def need(self, label: str, mask: int, by_others: dict[str, list[int]] | None = None) -> None:
+        """Make the nodes of a module for a mask, and of what it reads.
 
-    def place_selections(self) -> None:
-        """Give output modules with `select` the union of the paths that they name."""
-        for label, module in self.process.modules.items():
-            if not isinstance(module, OutputModule) or module.faults() or not module.config.select:
-                continue
-            if not any(
-                label in path.labels() for path in [*self.process.paths.values(), *self.process.end_paths.values()]
-            ):
-                continue
-            unknown = [name for name in module.config.select if name not in self.path_masks]
-            for name in unknown:
-                near = did_you_mean(name, self.path_masks) or f"; there are {', '.join(self.path_masks) or 'none'}"
-                self.faults.append(Fault(f"no path '{name}'{near}", label, "select", module.where))
-            union = tuple(sorted({self.path_masks[name] for name in module.config.select if name not in unknown}))
-            mask = union[0] if len(union) == 1 else self.mask_number(Mask(ALL_EVENTS, "", union))
-            self.mask_makers.setdefault(mask, set()).update(*(self.mask_makers[part] for part in union))
-            self.scheduled[label] = [mask]
-
-    def end_of(self, label: str, mask: int) -> Node:
-        """The node after which a module has run for the events of a mask."""
-        module = self.process.modules[label]
-        if kind_of(module) in ("analyzer", "output"):
-            return Node(label, mask, Phase.TAIL)
-        return Node(label, mask, Phase.COLLECT if isinstance(module, ExternalWork) else Phase.RUN)
-
-    def need(self, label: str, mask: int) -> None:
-        """Make the nodes of a module for a mask, and of what it reads."""
+        by_others: label -> masks in which others have made it run, for a module that makes nothing run.
+        """
         pending = [self.end_of(label, mask)]
         while pending:
             end = pending.pop()
@@ -184,7 +156,11 @@ class _Compiler:
                 maker = self.flow.makers[key]
                 if maker == self.flow.source:
                     continue
-                ends = [self.end_of(maker, mask) for mask in self.scheduled.get(maker) or [end.mask]]
+                if key in self.flow.results:
+                    before |= self._result(key, end)
+                    continue
+                masks = self.scheduled.get(maker) or (by_others or {}).get(maker) or [end.mask]
+                ends = [self.end_of(maker, mask) for mask in masks]
                 before.update(ends)
                 pending.extend(ends)
             if end.phase is Phase.COLLECT:
@@ -213,11 +189,9 @@ class _Compiler:
                     heapq.heappush(free, (follower.phase.value, rank[follower], follower))
         stuck = list(dict.fromkeys(node.label for node, count in waiting.items() if count))
         if stuck:
-            self.faults.append(
-                Fault(
-                    f"no order satisfies paths and data flow for {', '.join(stuck)}: a filter reads what is made behind it"
-                )
-            )
+            results = any(label in self.flow.results for label in stuck)
+            why = "a path waits for its own result" if results else "a filter reads what is made behind it"
+            self.faults.append(Fault(f"no order satisfies paths and data flow for {', '.join(stuck)}: {why}"))
         return ordered
 
 
@@ -225,32 +199,38 @@ def compile_schedule(process: Process, flow: Flow) -> Schedule:
     """Compile paths, tasks and data flow into a list of steps. Faults are returned, not raised."""
     compiler = _Compiler(process, flow)
     compiler.place_paths()
-    compiler.place_selections()
-    for task in process.tasks.values():
-        for label in task.labels():
-            if label not in process.modules:
-                near = did_you_mean(label, process.modules)
-                compiler.faults.append(Fault(f"names module '{label}'{near}", task.label, where=task.where))
+    schedule = Schedule([], 0, compiler.masks, compiler.path_masks, compiler.faults, compiler.warnings, compiler.placed)
     if flow.faults or compiler.faults:
-        return Schedule([], 0, compiler.masks, compiler.path_masks, compiler.faults, compiler.warnings)
-    for label, masks in list(compiler.scheduled.items()):
-        for mask in masks:
-            compiler.need(label, mask)
+        return schedule
+    compiler.need_all()
     ordered = compiler.order()
-    nodes = [node for node in ordered if node.phase is not Phase.TAIL]
-    tail = [node for node in ordered if node.phase is Phase.TAIL]
+    if compiler.faults:
+        return schedule
+    late = [node for node in ordered if node.phase is Phase.TAIL or node in compiler.late]
+    nodes = [node for node in ordered if node not in set(late)]
     count: dict[tuple[str, Phase], int] = {}
     for node in ordered:
         count[node.label, node.phase] = count.get((node.label, node.phase), 0) + 1
-    steps = [Step(node, process.modules[node.label], count[node.label, node.phase] > 1) for node in [*nodes, *tail]]
-    _plan_releases(steps, flow)
-    running = {step.node.label for step in steps}
+    results = PathResults()
+    results.label = PASSED
+    for node in (*nodes, *late):
+        module = results if node.phase is Phase.RESULT else process.modules[node.label]
+        schedule.steps.append(Step(node, module, count[node.label, node.phase] > 1))
+    schedule.tail = len(nodes)
+    schedule.results = {key: result for key, result in flow.results.items() if key in schedule.labels}
+    _plan_releases(schedule.steps, flow)
+    schedule.warnings += [
+        f"'{key}' of the input is hidden by the result of path '{result.path}'"
+        for key, result in schedule.results.items()
+        if key in flow.hidden
+    ]
+    running = schedule.labels
     for label, module in process.modules.items():
         kind = kind_of(module)
         if label not in running and kind not in ("source", ""):
             why = "nothing reads its product" if kind == "producer" else "it is on no path"
-            compiler.warnings.append(f"module '{label}' ({type(module).__name__}) does not run: {why}")
-    return Schedule(steps, len(nodes), compiler.masks, compiler.path_masks, compiler.faults, compiler.warnings)
+            schedule.warnings.append(f"module '{label}' ({type(module).__name__}) does not run: {why}")
+    return schedule
 
 
 def _plan_releases(steps: list[Step], flow: Flow) -> None:
@@ -267,3 +247,6 @@ def _plan_releases(steps: list[Step], flow: Flow) -> None:
                 last[key] = number
     for key, number in last.items():
         steps[number].release.append(key)
+
+
+__all__ = ["ALL_EVENTS", "Mask", "Node", "Phase", "Schedule", "Step", "compile_schedule"]

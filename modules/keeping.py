@@ -45,7 +45,10 @@ def _matches(pattern: str, offered: Catalog) -> list[str]:
         return [f"{pattern}_{field}" for field in offered.collections[pattern]]
     if not _is_wild(pattern):
         return []
-    return [name for name in offered.products if fnmatchcase(name, pattern)]
+    loud = [
+        name for name in offered.products if name not in offered.quiet or pattern.startswith(name.partition("_")[0])
+    ]
+    return [name for name in loud if fnmatchcase(name, pattern)]
 
 
 def _no_match(pattern: str, drops: bool, offered: Catalog) -> str:

@@ -77,7 +77,7 @@ def _shown(graph: Graph) -> Iterator[RenderableType]:
     lanes = Table.grid(padding=(0, 2, 0, 0))
     for lane in graph.lanes:
         order = " > " if lane.kind == "path" else ", "
-        members = [member + _selected(graph, member) for member in lane.members]
+        members = [shown + _selected(graph, member) for member, shown in zip(lane.members, lane.shown, strict=True)]
         lanes.add_row(lane.kind, Text(lane.label, style="bold"), order.join(members))
     yield Text()
     yield lanes

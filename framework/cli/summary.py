@@ -140,9 +140,20 @@ def _modules(report: Report) -> Table:
 
 
 def _paths(report: Report) -> Table:
-    made = table("path", ">events", ">passed", ">share")
+    """Each path, and below it the filters and what they rejected; modules only where they failed."""
+    fails = any(path.exceptions for path in report.paths)
+    made = table("path", ">events", ">passed", ">rejected", *([">exceptions"] if fails else []), ">share")
     for path in report.paths:
-        made.add_row(path.label, f"{path.events:,}", f"{path.passed:,}", text.percent(path.passed, path.events))
+        broken = [f"{path.exceptions:,}"] if fails else []
+        share = text.percent(path.passed, path.events)
+        made.add_row(path.label, f"{path.events:,}", f"{path.passed:,}", f"{path.failed:,}", *broken, share)
+        for module in path.modules:
+            if module.filter or module.exceptions:
+                broken = [f"{module.exceptions:,}"] if fails else []
+                passed = module.events - module.rejected - module.exceptions
+                share = text.percent(passed, module.events)
+                rejected = f"{module.rejected:,}" if module.filter else ""
+                made.add_row(f"  {module.shown}", f"{module.events:,}", f"{passed:,}", rejected, *broken, share)
     return made
 
 

@@ -40,7 +40,9 @@ def test_a_workflow_runs_and_is_summed_up(tmp_path: Path) -> None:
     assert lines[0] == "100 100.0"
     assert len(lines) == 300
     words = [line.split() for line in shown.stdout.splitlines()]
-    assert ["select", "400", "300", "75", "%"] in words
+    assert ["path", "events", "passed", "rejected", "share"] in words
+    place = words.index(["select", "400", "300", "100", "75", "%"])
+    assert words[place + 1] == ["high", "400", "300", "100", "75", "%"]
     assert next(line for line in words if line[:2] == ["high", "filter"])[2:4] == ["400", "300"]
     assert ["facile", "grpc://gpu1:8001", "120,000", "240", "500", "4.2", "ms", "13.1", "ms", "2"] in words
     assert shown.stdout.startswith("NUMBERS: 400 events in ")
@@ -61,7 +63,10 @@ def test_the_report_is_written_as_json(tmp_path: Path) -> None:
     assert evproc("run", NUMBERS, "--report", "report.json", "--quiet").exit_code == 0
     report = json.loads(Path("report.json").read_text())
     assert (report["process"], report["events"], report["version"]) == ("NUMBERS", 400, 1)
-    assert report["paths"] == [{"label": "select", "events": 400, "passed": 300}]
+    (path,) = report["paths"]
+    assert [path[key] for key in ("label", "events", "passed", "failed", "exceptions")] == ["select", 400, 300, 100, 0]
+    high = {"label": "high", "shown": "high", "filter": True, "events": 400, "rejected": 100, "exceptions": 0}
+    assert path["modules"][-1] == high
 
 
 def test_quiet_says_nothing() -> None:

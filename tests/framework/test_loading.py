@@ -195,7 +195,7 @@ def test_all_faults_of_a_configuration_file_come_together(tmp_path: Path) -> Non
     no_module = "ModuleNotFoundError: No module named 'no_such_package'"
     expected = {
         "options.strems: unknown parameter 'strems'; did you mean 'streams' or 'threads'?  [faulty.yaml:2]",
-        "servces: unknown section; did you mean 'services'?  [faulty.yaml:3]",
+        "servces: unknown section; did you mean 'services' or 'sequences'?  [faulty.yaml:3]",
         "source: unknown type: 'toys.py' has no class 'Nmbers'; did you mean 'Numbers'?  [faulty.yaml:5]",
         "scaled.scal: unknown parameter 'scal'; did you mean 'scale'? (Scaled)  [faulty.yaml:6]",
         "lost: its type must be given  [faulty.yaml:8]",

@@ -1,0 +1,322 @@
+"""Results of paths: as products, by per-event and columnar modules and outputs, and where modules have failed."""
+
+from __future__ import annotations
+
+from pathlib import Path as FilePath
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evproc.framework import Analyzer, Columns, EndPath, FinalPath, Input, InputTag, Path, Process, Task, ignored
+from evproc.framework.block import Block
+from evproc.framework.path_results import PathCounter, states
+from evproc.framework.schedule import Node, Phase
+from evproc.framework.selection import PathState, parse_selection
+from evproc.framework.testing import EventSource, make_store
+from evproc.modules import NtupleOutput
+from tests.framework.core_toys import (
+    Add,
+    Call,
+    Divisible,
+    DivisibleColumns,
+    Look,
+    Write,
+    faults_of,
+    numbers,
+    schedule_of,
+)
+
+EVENTS = 30
+BLOCKS = pytest.mark.parametrize("block", [1, 7, 1000])
+
+
+class LookColumns(Analyzer):
+    """Keeps a collection of booleans, by columns."""
+
+    class Config(Analyzer.Config):
+        of: InputTag = Input("TriggerResults")
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        self.rows: list[dict[str, bool]] = []
+
+    def analyze_columns(self, columns: Columns) -> None:
+        self.rows.extend(columns[self.config.of].to_list())
+
+
+class LookAll(Analyzer):
+    """Keeps a collection of booleans, event by event."""
+
+    class Config(Analyzer.Config):
+        of: InputTag = Input("TriggerResults", fields=["even", "third"])
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        self.rows: list[dict[str, bool]] = []
+
+    def analyze(self, event: Any) -> None:
+        results = event[self.config.of]
+        self.rows.append({"even": bool(results.even), "third": bool(results["third"])})
+
+
+def process_of(**options: Any) -> Process:
+    """even: [2?]     third: [3?]"""
+    process = Process("P", **options)
+    process.source = numbers(EVENTS, chunk=11)
+    process.two, process.three = Divisible(by=2), DivisibleColumns(by=3)
+    process.even, process.third = Path(process.two), Path(process.three)
+    return process
+
+
+@BLOCKS
+@pytest.mark.parametrize("kind", [LookColumns, LookAll])
+def test_results_are_read_by_event_and_by_columns(kind: type, block: int) -> None:
+    """end: look <- TriggerResults     whether each path passes, for all events, in the order of the input."""
+    process = process_of(block=block)
+    process.look = kind()
+    process.end = EndPath(process.look)
+    report = process.run()
+    assert process.look.rows == [{"even": n % 2 == 0, "third": n % 3 == 0} for n in range(EVENTS)]
+    assert report.module("TriggerResults").calls == EVENTS
+
+
+@BLOCKS
+def test_a_result_is_read_by_modules_that_run_on_demand_and_by_filters(block: int) -> None:
+    """end: [TriggerResults_even?] -> look <- (p) <- PathStatus_third     filters of end paths ask for results of paths."""
+    process = process_of(block=block)
+    process.asks = Divisible(of="TriggerResults_even", by=2)  # false, that is 0, passes
+    process.p = Add(of=["PathStatus_third"])
+    process.look = Look(of=["p"])
+    process.end = EndPath(process.asks, process.look)
+    process.run()
+    state = {True: int(PathState.PASS), False: int(PathState.FAIL)}
+    assert process.look.rows == [(n, state[n % 3 == 0]) for n in range(EVENTS) if n % 2]
+    assert process.p.seen == process.look.events
+
+
+@BLOCKS
+def test_a_path_may_ask_for_the_result_of_another(block: int) -> None:
+    """both: [TriggerResults_even?] -> a     end: look <- TriggerResults     a path waits for the other, not for itself."""
+    process = process_of(block=block)
+    process.asks, process.a = Divisible(of="TriggerResults_even", by=2), Add()
+    process.odd = Path(process.asks, process.a)
+    process.look = Look(of=["TriggerResults_odd", "TriggerResults_even"])
+    process.end = EndPath(process.look)
+    process.run()
+    assert process.a.seen == list(range(1, EVENTS, 2))
+    assert process.look.rows == [(n, n % 2 == 1, n % 2 == 0) for n in range(EVENTS)]
+
+
+def test_results_that_nobody_reads_have_no_step() -> None:
+    """end: look     results cost nothing unless they are read, and then only those that are."""
+    process = process_of()
+    process.look = Look()
+    process.end = EndPath(process.look)
+    assert [step.node.label for step in schedule_of(process).steps if step.node.phase is Phase.RESULT] == []
+    process.look.set(of=["TriggerResults_third"])
+    schedule = schedule_of(process)
+    assert [step.node.label for step in schedule.steps if step.node.phase is Phase.RESULT] == ["TriggerResults_third"]
+
+
+def test_a_path_that_waits_for_its_own_result_is_a_contradiction() -> None:
+    """even: [2?] -> a <- TriggerResults_even     and the same by way of another path, or of a product."""
+    process = process_of()
+    process.a = Add(of=["TriggerResults_even"])
+    process.even = Path(process.two, process.a)
+    (fault,) = faults_of(process)
+    assert fault.startswith("a: reads 'TriggerResults_even', the result of a path on which it is")
+    process.b = Add(of=["a"])
+    process.even, process.other = Path(process.two, process.b), Path(process.three)
+    (fault,) = faults_of(process)
+    assert fault.endswith("a path waits for its own result")
+
+
+def test_an_analyzer_on_a_path_delays_its_result() -> None:
+    """seen: [2?] -> look     end: out <- TriggerResults_seen     what runs before the tail cannot know the result."""
+    process = process_of(block=7)
+    process.look, process.out = Look(), Write(of=["TriggerResults_seen"])
+    process.seen, process.end = Path(process.two, process.look), EndPath(process.out)
+    process.run()
+    assert process.out.rows == [(n, n % 2 == 0) for n in range(EVENTS)]
+    process.a = Add(of=["TriggerResults_seen"])
+    process.end = EndPath(process.a, process.out)
+    (fault,) = faults_of(process)
+    assert fault.startswith(
+        "a: reads 'TriggerResults_seen', but path 'seen' holds 'look', which runs after all producers and filters; move"
+    )
+
+
+@BLOCKS
+@pytest.mark.parametrize("path", [EndPath, FinalPath])
+def test_outputs_keep_results_by_patterns(path: type, block: int, tmp_path: FilePath) -> None:
+    """`*` keeps a bool branch for each path; states are kept where a pattern names them; `drop` leaves out."""
+    import uproot
+
+    process = process_of(block=block)
+    files = {name: tmp_path / f"{name}.root" for name in ("all", "named", "without")}
+    process.all = NtupleOutput(file=str(files["all"]))
+    process.named = NtupleOutput(file=str(files["named"]), keep=["PathStatus_*", "TriggerResults_even"])
+    process.without = NtupleOutput(file=str(files["without"]), keep=["*", "drop TriggerResults_*"], select=["!even"])
+    process.end = path(process.all, process.named, process.without)
+    process.run()
+    n = np.arange(EVENTS)
+    with uproot.open(files["all"]) as file:
+        assert set(file["Events"].keys()) == {
+            *("run", "luminosityBlock", "event", "x", "y", "ny", "TriggerResults_even", "TriggerResults_third")
+        }
+        assert file["Events"]["TriggerResults_third"].array(library="np").dtype == np.bool_
+        assert file["Events"]["TriggerResults_third"].array(library="np").tolist() == (n % 3 == 0).tolist()
+    with uproot.open(files["named"]) as file:
+        assert file["Events"]["PathStatus_even"].array(library="np").tolist() == (1 + n % 2).tolist()
+        assert "PathStatus_third" in file["Events"].keys()  # noqa: SIM118 - a tree is no dict
+        assert file["Events"]["TriggerResults_even"].array(library="np").tolist() == (n % 2 == 0).tolist()
+    with uproot.open(files["without"]) as file:
+        assert file["Events"]["event"].array(library="np").tolist() == list(range(1, EVENTS, 2))
+        assert not [name for name in file["Events"].keys() if "_" in name]  # noqa: SIM118 - a tree is no dict
+
+
+def test_results_of_an_earlier_process_are_hidden() -> None:
+    """source: TriggerResults_even     the result of this process has the name; a warning says so if it is read."""
+    process = process_of()
+    process.source = EventSource({"x": np.arange(4), "TriggerResults_even": np.zeros(4, bool)})
+    process.look = Look(of=["TriggerResults_even"])
+    process.end = EndPath(process.look)
+    report = process.run()
+    assert [row[1] for row in process.look.rows] == [True, False, True, False]
+    assert report.warnings == ["'TriggerResults_even' of the input is hidden by the result of path 'even'"]
+
+
+def test_a_module_cannot_take_the_name_of_a_result() -> None:
+    """TriggerResults_even: a     the names of results are taken."""
+    process = process_of()
+    process.TriggerResults_even, process.PathStatus = Add(), Add()
+    assert [fault.partition(";")[0] for fault in faults_of(process)] == [
+        "TriggerResults_even: its product 'TriggerResults_even' has the name of the result of a path",
+        "PathStatus: its product 'PathStatus' has the name of a collection",
+    ]
+
+
+SELECT = {
+    "even": lambda n: n % 2 == 0,
+    "!even": lambda n: n % 2,
+    "*": lambda n: n % 2 == 0 or n % 3 == 0,
+    "!*": lambda n: n % 2 and n % 3,
+    "e*&noexception": lambda n: n % 2 == 0,
+    "exception@*": lambda n: False,
+}
+
+
+@BLOCKS
+@pytest.mark.parametrize("entry", SELECT)
+def test_outputs_select_by_results(entry: str, block: int) -> None:
+    """end: [x > 9?] -> out     an output writes the events that come to it, and that `select` accepts."""
+    process = process_of(block=block)
+    process.late = Divisible(of="TriggerResults_even", by=1)
+    process.five = Divisible(by=5)
+    process.out, process.behind = Write(select=[entry]), Write(select=[entry, "third"])
+    process.end = EndPath(process.out, ~process.five, process.behind)
+    process.run()
+    rule = SELECT[entry]
+    assert process.out.events == [n for n in range(EVENTS) if rule(n)]
+    assert process.behind.events == [n for n in range(EVENTS) if (rule(n) or n % 3 == 0) and n % 5]
+
+
+def test_a_product_of_a_task_is_made_for_selected_events_only() -> None:
+    """task: p     end: out <- (p), select !even     p runs for the events that are written."""
+    process = process_of(block=7)
+    process.p, process.out = Add(), Write(of=["p"], select=["!even"])
+    process.task, process.end = Task(process.p), EndPath(process.out)
+    process.run()
+    assert process.p.seen == process.out.events == list(range(1, EVENTS, 2))
+
+
+# What failures do: a path is simulated event by event, and held against the masks of a block.
+
+LABELS = "abcdef"
+SIZE = 6
+
+
+@st.composite
+def blocks(draw: st.DrawFn) -> tuple[Process, dict[str, list[bool]], dict[str, set[int]]]:
+    """A process with some paths of filters and producers, the filters' answers, and who failed for which events."""
+    process = Process("P")
+    process.source = EventSource({"x": np.arange(SIZE)})
+    filters = draw(st.sets(st.sampled_from(LABELS)))
+    for label in LABELS:
+        setattr(process, label, Divisible() if label in filters else Call(lambda event: 0))
+    answers = {label: draw(st.lists(st.booleans(), min_size=SIZE, max_size=SIZE)) for label in sorted(filters)}
+    failed = draw(st.dictionaries(st.sampled_from(LABELS), st.sets(st.integers(0, SIZE - 1), min_size=1)))
+    for number in range(draw(st.integers(1, 3))):
+        members = []
+        for label in draw(st.lists(st.sampled_from(LABELS), unique=True, max_size=5)):
+            module = getattr(process, label)
+            marks = [module, ~module, ignored(module)] if label in filters else [module]
+            members.append(draw(st.sampled_from(marks)))
+        setattr(process, f"path{number}", Path(*members))
+    return process, answers, failed
+
+
+def walk(path: Path, event: int, answers: dict[str, list[bool]], failed: dict[str, set[int]]) -> tuple[PathState, str]:
+    """What a path comes to for one event, and at which module it ends."""
+    for text in path.texts():
+        label = text.removeprefix("~").removeprefix("ignored(").removesuffix(")")
+        if event in failed.get(label, ()):
+            return PathState.EXCEPTION, label
+        if label in answers and "ignored" not in text and answers[label][event] == text.startswith("~"):
+            return PathState.FAIL, label
+    return PathState.PASS, ""
+
+
+@given(blocks())
+def test_where_modules_have_failed_paths_come_to_what_a_walk_along_them_does(
+    drawn: tuple[Process, dict[str, list[bool]], dict[str, set[int]]],
+) -> None:
+    """Masks and failures of a block give the states that a walk along each path gives, event by event; so do the counts."""
+    process, answers, failed = drawn
+    schedule = schedule_of(process)
+    block = Block(0, make_store({"x": np.arange(SIZE)}), None)
+    block.failed = failed
+    block.passed = {label: bytearray(values) for label, values in answers.items()}
+    counter = PathCounter(schedule)
+    counter.add(block, SIZE)
+    for report in counter.reports():
+        path = process.paths[report.label]
+        walked = [walk(path, event, answers, failed) for event in range(SIZE)]
+        found = states(block, schedule.placed[report.label], schedule.masks)
+        assert found.tolist() == [state for state, _ in walked]
+        ends = [state for state, _ in walked]
+        assert (report.passed, report.failed, report.exceptions) == (ends.count(1), ends.count(2), ends.count(3))
+        for module in report.modules:
+            assert module.rejected == walked.count((PathState.FAIL, module.label))
+            assert module.exceptions == walked.count((PathState.EXCEPTION, module.label))
+    selection, _ = parse_selection(["!path0", "exception@*"], list(process.paths))
+    assert len(selection.accepted(dict.fromkeys(selection.paths, found))) == SIZE
+
+
+@given(blocks())
+def test_events_do_not_go_on_behind_a_module_that_failed(
+    drawn: tuple[Process, dict[str, list[bool]], dict[str, set[int]]],
+) -> None:
+    """An event comes to a module if it does so by any path, members that run later not looked at."""
+    process, answers, failed = drawn
+    schedule = schedule_of(process)
+    block = Block(0, make_store({"x": np.arange(SIZE)}), None)
+    block.failed = failed
+    block.passed = {label: bytearray(values) for label, values in answers.items()}
+    place = {step.node: number for number, step in enumerate(schedule.steps)}
+    for step in schedule.steps:
+        label, mask = step.node.label, step.node.mask
+        index = block.going_on(label, mask, schedule)
+        inside = block.events_of(mask, schedule.masks)
+        every = list(range(SIZE) if inside is None else inside)
+        wanted = set()
+        for path in schedule.placed.values():
+            for number, member in enumerate(path.members):
+                if (member.label, member.mask) == (label, mask):
+                    nodes = {one.label: Node(one.label, one.mask, Phase.RUN) for one in path.members[:number]}
+                    before = [one for one, node in nodes.items() if place[node] < place[step.node]]
+                    wanted |= {event for event in every if not any(event in failed.get(one, ()) for one in before)}
+        assert set(range(SIZE) if index is None else index) == wanted
