@@ -141,6 +141,7 @@ def test_an_analyzer_on_a_path_delays_its_result() -> None:
     process.seen, process.end = Path(process.two, process.look), EndPath(process.out)
     process.run()
     assert process.out.rows == [(n, n % 2 == 0) for n in range(EVENTS)]
+    process = process.clone()
     process.a = Add(of=["TriggerResults_seen"])
     process.end = EndPath(process.a, process.out)
     (fault,) = faults_of(process)
