@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from evproc.framework.description import Description, ParameterDescription
-    from evproc.framework.plugins import Plugin
+    from evproc.framework.plugins import Plugin, Registry
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -24,6 +24,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def modules(
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="Show one of them, with its parameters.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Write a JSON schema: of one of them, or of a whole configuration.")
+    ] = False,
     traceback: Annotated[bool, typer.Option("--traceback", help="Show Python's traceback of an error.")] = False,
 ) -> None:
     """List the modules and services that are installed, or show one of them."""
@@ -34,6 +37,9 @@ def modules(
         from .summary import write
 
         registry = discover()
+        if schema:
+            _write_schema(registry, name)
+            return
         if name:
             plugin = registry.get(name)
             description = describe(plugin.load_part(), plugin)
@@ -53,6 +59,14 @@ def modules(
             typer.echo(json.dumps([*map(_entry, found), *(_broken_entry(*item) for item in broken)], indent=2))
         else:
             write(_all(found, broken))
+
+
+def _write_schema(registry: Registry, name: str) -> None:
+    """Write the schema of a module or service, or of a configuration with all of them."""
+    from evproc.framework.schema import configuration_schema, part_schema
+
+    made = part_schema(registry.get(name).load_part(), name) if name else configuration_schema(registry)
+    typer.echo(json.dumps(made, indent=2))
 
 
 def _entry(description: Description) -> dict[str, Any]:
