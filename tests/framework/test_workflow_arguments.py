@@ -148,7 +148,7 @@ def test_an_argument_that_nobody_takes_is_an_error() -> None:
     assert "no option --quite; did you mean '--quiet'?; options of a workflow come behind its name" in done.stderr
     Path("a.yaml").write_text("process: A\n")
     done = evproc("run", "a.yaml", "--repor", "x.json", "--modifier", "remote")
-    assert "a configuration takes no arguments, but got --repor x.json; did you mean '--report'?" in done.stderr
+    assert "a configuration takes no arguments, but got --repor x.json; did you mean '--report'" in done.stderr
     assert "a configuration is expanded: modifiers are for Python workflows, but got remote" in done.stderr
 
 
