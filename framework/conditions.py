@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -90,7 +90,10 @@ class ConditionsProducer(Service):
             unread = f"condition '{self.label}' ({type(self).__name__}) is not loaded: no module that runs reads it"
             self.warnings = list(dict.fromkeys([*self.warnings, unread]))
             return []
-        table = IntervalTable(await called(self.intervals))
+        if iscoroutinefunction(self.intervals):
+            table = IntervalTable(await self.intervals())
+        else:
+            table = IntervalTable(await called(lambda: list(cast("Iterable[Interval]", self.intervals()))))
         if table.of_time and not self.config.time and not table.faults:
             table.faults.append(
                 "its intervals are of time: set `time` to the product that holds the time of each event"

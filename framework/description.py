@@ -14,7 +14,7 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from .conditions import ConditionsProducer
+from .conditions import ConditionMark, ConditionsProducer
 from .config import InputMark, _is_input, block_type, is_placement, unit_of
 from .flow import KINDS
 from .service import Service
@@ -170,6 +170,8 @@ def type_text(annotation: Any, metadata: Sequence[Any] = ()) -> str:
     """A type in words: `integer >= 1 or "auto"`, `list of products`, `product or none`."""
     if any(isinstance(mark, InputMark) for mark in metadata):
         return "product"
+    if any(isinstance(mark, ConditionMark) for mark in metadata):
+        return "condition"
     if get_origin(annotation) is Annotated:
         inner, *marks = get_args(annotation)
         nested = [mark for info in marks if isinstance(info, FieldInfo) for mark in info.metadata]

@@ -13,6 +13,7 @@ if __name__ == "modules":
 
 if TYPE_CHECKING:
     from .array_source import ArraySource
+    from .corrections import CorrectionFile, CorrectionProducer, CorrectionSets
     from .filters import CountFilter, RangeFilter, ScalarSumFilter
     from .friend_files import Friend
     from .histogram import Histogram, HistogramAnalyzer
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "array_source": ("ArraySource",),
+    "corrections": ("CorrectionFile", "CorrectionProducer", "CorrectionSets"),
     "filters": ("CountFilter", "RangeFilter", "ScalarSumFilter"),
     "friend_files": ("Friend",),
     "histogram": ("Histogram", "HistogramAnalyzer"),
@@ -37,6 +39,9 @@ _WHERE = {name: home for home, names in _HOME.items() for name in names}
 
 __all__ = [
     "ArraySource",
+    "CorrectionFile",
+    "CorrectionProducer",
+    "CorrectionSets",
     "CountFilter",
     "Friend",
     "Histogram",

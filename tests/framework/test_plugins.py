@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from evproc.framework.cli.main import app
 from evproc.framework.errors import PluginError
+from evproc.framework.loading import load
 from evproc.framework.module import Analyzer, ExternalProducer, Filter, Module, Producer, Source
 from evproc.framework.plugins import contract_faults, discover, listed
 from evproc.framework.service import Service
@@ -202,3 +206,67 @@ def test_a_class_must_be_of_one_kind() -> None:
     assert "must derive from one of Source" in contract_faults(Module)[0]
     assert "must derive from one of Source" in contract_faults(TwoKinds)[0]
     assert "may not have a parameter 'type'" in contract_faults(OwnType)[0]
+
+
+SERVICE = '''
+"""A service of a group, and a module that asks for it."""
+from evproc.framework import Analyzer, Job, Parameter, Service
+
+class RunBook(Service):
+    """Writes down the runs of a job."""
+
+    class Config(Service.Config):
+        """How."""
+        greeting: str = Parameter("hello", description="first word")
+
+    async def begin_job(self, job):
+        self.runs = [self.config.greeting]
+
+    def begin_run(self, run):
+        self.runs.append(run)
+
+    def report(self):
+        return {"runs": self.runs}
+
+class Reads(Analyzer):
+    """Finds the service."""
+    consumes = ("x",)
+
+    def begin_job(self, job):
+        assert job.service(RunBook) is not None
+
+    def analyze(self, event):
+        pass
+'''
+JOB = """
+process: P
+services: {book: {type: GroupRunBook, greeting: hi}}
+modules:
+  source: {type: source.py:Numbers}
+  reads: {type: GroupReads}
+end_paths: {end: [reads]}
+"""
+NUMBERS = """
+import numpy as np
+from evproc.framework.testing import EventSource
+
+class Numbers(EventSource):
+    def __init__(self, **parameters):
+        super().__init__({"x": np.arange(4)}, [(5, 1, 1), (5, 1, 2), (7, 1, 1), (7, 2, 1)], **parameters)
+"""
+
+
+def test_a_service_of_a_plug_in(install: Install, tmp_path: Path) -> None:
+    """A service is found, listed, configured and run by its entry point, as a module is."""
+    entries = {"GroupRunBook": "service_plugin:RunBook", "GroupReads": "service_plugin:Reads"}
+    install("service_plugin", SERVICE, entries)
+    listing = CliRunner().invoke(app, ["modules"]).stdout
+    assert re.search(r"GroupRunBook +service +Writes down the runs of a job\. +of service_plugin 1\.0", listing)
+    shown = CliRunner().invoke(app, ["modules", "GroupRunBook"]).stdout
+    assert "GroupRunBook  service, of service_plugin 1.0" in shown
+    assert re.search(r"greeting +text +hello +first word", shown)
+    (tmp_path / "job.yaml").write_text(JOB)
+    (tmp_path / "source.py").write_text(NUMBERS)
+    report = load(tmp_path / "job.yaml").run()
+    assert report.services == {"book": {"runs": ["hi", 5, 7]}}
+    assert report.blocks == 2
