@@ -19,6 +19,7 @@ class ModuleReport:
     """What one module did."""
 
     label: str
+    """Its name in the process."""
     type: str
     """The name of its class."""
     kind: str
@@ -62,7 +63,9 @@ class PathReport:
 
     label: str
     events: int
+    """Events of the job."""
     passed: int
+    """Events that passed all its filters."""
     failed: int = 0
     """Events that a filter of it has rejected."""
     exceptions: int = 0
@@ -76,9 +79,11 @@ class OutputReport:
     """One file that was written."""
 
     label: str
+    """Name of the output module."""
     file: str
     events: int
     nbytes: int
+    """Size of the file, bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,7 @@ class FailureReport:
     action: str
     """try_to_continue, ignore, or rethrow for the one that ended the job."""
     events: int
+    """Events for which it did."""
     first: str
     """The first of them in the order of the input: event and message."""
 
@@ -122,8 +128,11 @@ class Report:
     """What a job did."""
 
     process: str
+    """Name of the process."""
     events: int = 0
+    """Events that were processed."""
     blocks: int = 0
+    """Blocks that these went through the schedule in."""
     wall_s: float = 0.0
     """From before the first event to after the last, seconds."""
     busy_s: float = 0.0
@@ -135,15 +144,18 @@ class Report:
     waiting_input_s: float = 0.0
     """Of `wall_s`, time when nothing could be done but wait for the next chunk."""
     interrupted: bool = False
+    """Whether Ctrl-C ended the job; its outputs are complete for what was done."""
     ended: str = ""
     """Why the job ended before the end of its input; empty if it did not. Its outputs are complete for what was done."""
     limit: str = ""
     """One line that says what limits the job."""
     modules: list[ModuleReport] = field(default_factory=list)
+    """Those that ran: the source, then in the order of the schedule."""
     paths: list[PathReport] = field(default_factory=list)
     outputs: list[OutputReport] = field(default_factory=list)
     input: InputReport = field(default_factory=InputReport)
     services: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Label -> figures of the service, each in a form of its own."""
     failed_events: int = 0
     """Events for which a module failed, and the job went on."""
     failed: list[FailedEvent] = field(default_factory=list)
@@ -155,6 +167,7 @@ class Report:
     peak_memory_mb: float = 0.0
     """Largest resident memory of this process, MB."""
     warnings: list[str] = field(default_factory=list)
+    """What modules and services want the user to know."""
 
     def module(self, label: str) -> ModuleReport:
         """The report of one module. Raises KeyError."""

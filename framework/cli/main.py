@@ -16,12 +16,13 @@ from typer.core import TyperCommand, TyperGroup
 from evproc.framework.errors import EvprocError, PluginError, did_you_mean
 from evproc.framework.plugins import COMMANDS, Plugin, discover
 
-_CORE = ("run", "check", "config", "graph", "modules")
+_CORE = ("run", "check", "config", "graph", "report", "modules")
 _HELP = {
     "run": "Run a workflow.",
     "check": "Find all faults of a workflow; run nothing.",
     "config": "Write the configuration of a workflow, defaults included.",
     "graph": "Show how data flow through a workflow.",
+    "report": "Show the summary of a job from its report, or the form of reports.",
     "modules": "List the modules and services that are installed.",
     "inspect": "Show what a data file holds.",
     "server": "Install, start and ask the inference server.",

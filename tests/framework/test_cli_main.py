@@ -42,7 +42,7 @@ def test_help_names_every_command() -> None:
     """`evproc --help` lists the commands, each with a sentence."""
     shown = CliRunner().invoke(app, ["--help"])
     assert shown.exit_code == 0
-    for command in ("run", "check", "config", "graph", "modules", "inspect", "server"):
+    for command in ("run", "check", "config", "graph", "report", "modules", "inspect", "server"):
         assert f"\n  {command} " in shown.output
     assert max(len(line) for line in shown.output.splitlines()) <= 80
 
