@@ -19,6 +19,10 @@ _LONG_FILE = 1_000_000
 """Added to the version in the header of files with 64-bit addresses."""
 
 
+class RemoteError(OSError):
+    """The network or a server failed, after all tries; the text says how."""
+
+
 @dataclass(frozen=True, slots=True)
 class InputFile:
     """One file and the tree to read from it."""
@@ -38,7 +42,7 @@ class InputFile:
 
 
 def expand_files(files: Sequence[str], tree: str) -> list[InputFile]:
-    """The files of a list that may hold globs and a trailing `:tree`; those of one glob sorted by name.
+    """The files of a list that may hold globs, URLs with `*` and a trailing `:tree`; those of one glob sorted by name.
 
     Raises InputError for a glob that matches nothing and for a list that is empty.
     """
@@ -48,7 +52,14 @@ def expand_files(files: Sequence[str], tree: str) -> list[InputFile]:
         match = _WITH_TREE.match(entry)
         if match and not Path(entry).exists():
             path, inner = match["file"], match["tree"]
-        if "://" not in path and any(mark in path for mark in "*?[") and not Path(path).exists():
+        if is_pattern(path):
+            from .remote_source import matches as remote_matches
+
+            there = remote_matches(path)
+            if not there:
+                raise InputError(f"no file matches '{path}', as far as the server lists its files")
+            found.extend(InputFile(match, inner) for match in there)
+        elif "://" not in path and any(mark in path for mark in "*?[") and not Path(path).exists():
             matches = sorted(glob.glob(str(Path(path).expanduser()), recursive=True))  # noqa: PTH207 - absolute patterns too
             if not matches:
                 raise InputError(f"no file matches '{path}'")
@@ -58,6 +69,12 @@ def expand_files(files: Sequence[str], tree: str) -> list[InputFile]:
     if not found:
         raise InputError("the list of input files is empty")
     return found
+
+
+def is_pattern(url: str) -> bool:
+    """Whether a URL stands for several files. A question mark begins a query, and brackets may be in the name of the host."""
+    _, marker, rest = url.partition("://")
+    return bool(marker) and "*" in rest
 
 
 def check_header(path: str) -> None:
@@ -73,6 +90,11 @@ def check_header(path: str) -> None:
         raise InputError(f"there is no file '{path}'{near_files(place)}") from None
     except OSError as error:
         raise InputError(f"file '{path}' cannot be opened: {error.strerror}") from error
+    check_head(head, size, path)
+
+
+def check_head(head: bytes, size: int, path: str) -> None:
+    """Raise InputError unless the first 64 bytes of a file are those of a ROOT file of this size, in bytes."""
     if head[:4] != b"root":
         what = "it is empty" if not size else f"it begins with {head[:4]!r}, not with b'root'"
         raise InputError(f"file '{path}' is not a ROOT file: {what}")

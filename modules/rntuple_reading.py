@@ -21,6 +21,7 @@ from evproc.framework.columns import Column, Flat, Jagged, Nested, column_from_a
 
 from .chunking import Run, events_per_chunk, runs
 from .column_types import one_line
+from .input_files import RemoteError
 from .root_reading import Branch, Unreadable, check_length, native, reason, unreadable_entries
 
 _ANONYMOUS = re.compile(r"^_collection\d+$")
@@ -120,7 +121,7 @@ class RNTupleReader:
 
     def _blame(self, paths: dict[str, str], start: int, stop: int, error: Exception) -> Exception:
         """The error for a chunk that cannot be read, with the name of the field that is at fault."""
-        for key, path in paths.items():
+        for key, path in paths.items() if not isinstance(error, RemoteError) else ():
             try:
                 self._columns({key: path}, start, stop, None)
             except Exception as own:

@@ -22,7 +22,7 @@ from evproc.framework.errors import InputError, did_you_mean
 
 from .chunking import Run, events_per_chunk, fixed_runs, runs
 from .column_types import one_line
-from .input_files import InputFile, check_header
+from .input_files import InputFile, RemoteError, check_header
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,15 @@ def open_root(path: str) -> Any:
         options["handler"] = (
             uproot.MultithreadedFileSource
         )  # less work per read than uproot's default, which goes by fsspec
+    elif "::" not in path:
+        from .remote_source import RemoteSource, file_system
+
+        file_system(path)
+        options["handler"] = RemoteSource
     try:
         return uproot.open(path, **options)
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(f"file '{path}' cannot be opened: {reason(error)}") from error
 
@@ -243,6 +250,8 @@ class TreeReader:
 
     def _blame(self, keys: Sequence[str], start: int, stop: int, error: Exception) -> InputError:
         """The error for a chunk that cannot be read, with the name of the branch that is at fault."""
+        if isinstance(error, RemoteError):
+            return unreadable_entries(self.where, ", ".join(keys), start, stop, error)
         for key in keys:
             try:
                 self._models[key].array(entry_start=start, entry_stop=stop, array_cache=None)
@@ -313,11 +322,15 @@ def check_length(columns: dict[str, Column], start: int, stop: int, where: str) 
 
 def unreadable_entries(where: str, key: str, start: int, stop: int, error: Exception) -> InputError:
     """The error for entries that cannot be read."""
+    if isinstance(error, RemoteError):
+        return InputError(f"{where}: entries {start} to {stop - 1} cannot be read: {error}")
     return InputError(f"{where}: branch '{key}', entries {start} to {stop - 1}, cannot be read: {reason(error)}")
 
 
 def reason(error: BaseException) -> str:
     """An exception of a library in one line."""
+    if isinstance(error, RemoteError):
+        return str(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else "no reason given"
     if isinstance(error, KeyError):
