@@ -76,6 +76,8 @@ def config(
 
 def _show_origins(loaded: Loaded) -> None:
     """Every value, and where it comes from."""
+    from rich.text import Text
+
     from evproc.framework.origins import settings_of
 
     from .summary import table, write
@@ -84,7 +86,7 @@ def _show_origins(loaded: Loaded) -> None:
         found = settings_of(loaded.process)
     made = table("parameter", "from", "value", shrink="value")
     for setting in found:
-        made.add_row(setting.key, setting.origin, _shown(setting.value))
+        made.add_row(setting.key, Text(setting.origin), Text(_shown(setting.value)))
     write([made])
 
 
