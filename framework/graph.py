@@ -60,6 +60,18 @@ class Lane:
         return self.texts or self.members
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a job has spent on a module."""
+
+    share: float
+    """Its time over that of the job, 0 to 1."""
+    time: str
+    """The same in words, as `1.2 s, 31 %`."""
+    wait: str
+    """How long its external work took, mean over events, as `waits 40 ms`; empty if it has none."""
+
+
 @dataclass(slots=True)
 class Graph:
     """The data flow of a process."""
@@ -71,6 +83,8 @@ class Graph:
     lanes: list[Lane] = field(default_factory=list)
     selections: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Label of an output module -> the paths that select its events."""
+    spent: dict[str, Spent] = field(default_factory=dict)
+    """Label -> what a job has spent on it; empty without its report."""
 
 
 def build(process: Process, flow: Flow) -> Graph:

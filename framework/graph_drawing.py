@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import EvprocError, OutputError
-from .graph import Graph, Lane
+from .graph import Graph, Lane, Node
 from .graph_layout import Layout, Point, Size, lay_out
+from .graph_times import heat
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +32,8 @@ COLOURS = {
 OTHER = "#666666"
 INK, FAINT, LINE, PILL = "#1F2328", "#57606A", "#8C959F", "#EEF1F4"
 TITLE, LABEL, SMALL = 15.0, 11.0, 8.5
+TIME = 12.5
+"""Height of a line of time."""
 MARGIN, BETWEEN, APART = 24.0, 40.0, 16.0
 
 
@@ -48,7 +51,12 @@ def draw(graph: Graph, path: Path) -> None:
     top = MARGIN + TITLE + 20
     bottom = top + layout.size[1] + 30
     width = (
-        max(layout.size[0], *(_lane_width(lane, graph) for lane in graph.lanes), _legend_width(kinds), 200.0)
+        max(
+            layout.size[0],
+            *(_lane_width(lane, graph) for lane in graph.lanes),
+            _legend_width(kinds),
+            _head_width(graph),
+        )
         + 2 * MARGIN
     )
     height = bottom + 26 * len(graph.lanes) + 44
@@ -65,7 +73,7 @@ def draw(graph: Graph, path: Path) -> None:
             center = (x + shift[0], y + shift[1])
             if name in graph.nodes:
                 node = graph.nodes[name]
-                _draw_module(axes, center, sizes[name], node.label, node.type, COLOURS.get(node.kind, OTHER))
+                _draw_module(axes, center, sizes[name], node, graph)
             else:
                 _box(axes, center, sizes[name], PILL, PILL, sizes[name][1] / 2)
                 axes.text(*center, pills[name], size=SMALL, color=INK, ha="center", va="center_baseline")
@@ -73,6 +81,8 @@ def draw(graph: Graph, path: Path) -> None:
             _draw_lane(axes, lane, bottom, graph)
             bottom += 26
         _draw_legend(axes, kinds, height - 24)
+        if graph.spent:
+            _draw_heat(axes, width - MARGIN, MARGIN + TITLE / 2)
         try:
             figure.savefig(
                 path, dpi=200, metadata={".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
@@ -99,7 +109,9 @@ def _arranged(graph: Graph) -> tuple[Layout, dict[str, Size], dict[str, str], li
     layers: list[list[str]] = [[] for _ in range(2 * max((node.level for node in graph.nodes.values()), default=0) + 1)]
     for node in graph.nodes.values():
         width = max(text_width(node.label, LABEL, bold=True), text_width(node.type, SMALL))
-        sizes[node.label] = (width + 26, 38.0)
+        times = _times(graph, node.label)
+        width = max(width, *(text_width(line, SMALL, bold=True) for line in times), 0.0)
+        sizes[node.label] = (width + 26, 38.0 + TIME * len(times))
         layers[2 * node.level].append(node.label)
     for number, edge in enumerate(graph.edges):
         if edge.text == edge.maker:
@@ -125,11 +137,22 @@ def _box(axes: Axes, center: Point, size: Size, face: str, edge: str, radius: fl
     )
 
 
-def _draw_module(axes: Axes, center: Point, size: Size, label: str, kind: str, colour: str) -> None:
-    x, y = center
-    _box(axes, center, size, tint(colour), colour, 6.0, 1.4)
-    axes.text(x, y - 7, label, size=LABEL, weight="bold", color=INK, ha="center", va="center")
-    axes.text(x, y + 9, kind, size=SMALL, color=FAINT, ha="center", va="center")
+def _draw_module(axes: Axes, center: Point, size: Size, node: Node, graph: Graph) -> None:
+    (x, y), colour, times = center, COLOURS.get(node.kind, OTHER), _times(graph, node.label)
+    face = tint(colour) if not graph.spent else heat(graph.spent[node.label].share) if times else "#FFFFFF"
+    _box(axes, center, size, face, colour, 6.0, 1.4)
+    top = y - TIME * len(times) / 2
+    axes.text(x, top - 7, node.label, size=LABEL, weight="bold", color=INK, ha="center", va="center")
+    axes.text(x, top + 9, node.type, size=SMALL, color=INK if times else FAINT, ha="center", va="center")
+    for number, line in enumerate(times, 1):
+        weight = "bold" if number == 1 else "normal"
+        axes.text(x, top + 10 + TIME * number, line, size=SMALL, weight=weight, color=INK, ha="center", va="center")
+
+
+def _times(graph: Graph, label: str) -> list[str]:
+    """The lines of a module's time."""
+    spent = graph.spent.get(label)
+    return [line for line in (spent.time, spent.wait) if line] if spent else []
 
 
 def tint(colour: str, share: float = 0.14) -> str:
@@ -205,6 +228,11 @@ def _draw_lane(axes: Axes, lane: Lane, y: float, graph: Graph) -> None:
             x += text_width(note, SMALL) + 8
 
 
+def _head_width(graph: Graph) -> float:
+    title = text_width(graph.name, TITLE, bold=True)
+    return max(200.0, title + (text_width("share of the job's time", SMALL) + 180 if graph.spent else 0))
+
+
 def _legend_width(kinds: Iterable[str]) -> float:
     return sum(text_width(kind, SMALL) + 34 for kind in kinds)
 
@@ -215,3 +243,15 @@ def _draw_legend(axes: Axes, kinds: Iterable[str], y: float) -> None:
         _box(axes, (x + 7, y), (14.0, 10.0), tint(COLOURS[kind]), COLOURS[kind], 3.0, 1.0)
         axes.text(x + 20, y, kind, size=SMALL, color=FAINT, va="center_baseline")
         x += text_width(kind, SMALL) + 36
+
+
+def _draw_heat(axes: Axes, right: float, y: float) -> None:
+    """What the colours say of the time: a bar from 0 to 100 % of the time of the job."""
+    cells = 20
+    left = right - text_width("100 %", SMALL) - 6 - 4.0 * cells
+    axes.text(left - 30, y, "share of the job's time", size=SMALL, color=FAINT, ha="right", va="center_baseline")
+    axes.text(left - 4, y, "0 %", size=SMALL, color=FAINT, ha="right", va="center_baseline")
+    for cell in range(cells):
+        colour = heat(cell / (cells - 1))
+        _box(axes, (left + 4.0 * cell + 2.0, y), (4.0, 10.0), colour, colour, 0.01, 0.3)
+    axes.text(right, y, "100 %", size=SMALL, color=FAINT, ha="right", va="center_baseline")

@@ -17,7 +17,7 @@ from .workflow import Customise, Modifiers, Settings, Traceback, WorkflowCommand
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from evproc.framework.graph import Graph
+    from evproc.framework.graph import Graph, Spent
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -32,6 +32,10 @@ def graph(
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Draw it too: .svg, .png or .pdf.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE.json", help="Show the time that a job has spent on each module."),
+    ] = None,
     traceback: Traceback = False,
 ) -> None:
     """Show how data flow through a workflow: who makes what, who reads it, and the paths."""
@@ -45,6 +49,11 @@ def graph(
         flow = resolve(loaded.process)
         faults = loaded.all_faults(flow.faults)
         made = build(loaded.process, flow)
+        if report is not None:
+            from evproc.framework.graph_times import add_times
+            from evproc.framework.report_form import read_report
+
+            add_times(made, read_report(report), str(report))
         write(_shown(made))
         if output is not None and not faults:
             from evproc.framework.graph_drawing import draw
@@ -64,12 +73,16 @@ def _shown(graph: Graph) -> Iterator[RenderableType]:
     for _ in range(2):
         levels.add_column(no_wrap=True)
     levels.add_column(overflow="fold")
+    if graph.spent:
+        levels.add_column(no_wrap=True)
     before = -1
     for node in graph.nodes.values():
         if node.level != before:
             levels.add_row()
             before = node.level
-        levels.add_row(Text(node.label, style="bold"), node.kind, Text(node.type, style="dim"))
+        spent = graph.spent.get(node.label)
+        times = [Text(", ".join(filter(None, (spent.time, spent.wait))), style=_style(spent))] if spent else []
+        levels.add_row(Text(node.label, style="bold"), node.kind, Text(node.type, style="dim"), *times)
         for edge in graph.edges:
             if edge.maker == node.label:
                 levels.add_row("", f"-> {', '.join(edge.readers)}", edge.text)
@@ -81,6 +94,10 @@ def _shown(graph: Graph) -> Iterator[RenderableType]:
         lanes.add_row(lane.kind, Text(lane.label, style="bold"), order.join(members))
     yield Text()
     yield lanes
+
+
+def _style(spent: Spent) -> str:
+    return "bold red" if spent.share > 0.5 else "yellow" if spent.share > 0.1 else ""
 
 
 def _selected(graph: Graph, member: str) -> str:

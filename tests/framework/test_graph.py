@@ -16,7 +16,9 @@ from evproc.framework.cli.main import app
 from evproc.framework.flow import resolve
 from evproc.framework.graph import Edge, Graph, Lane, build, in_short, levels
 from evproc.framework.graph_layout import crossings, lay_out, ordered, spread
+from evproc.framework.graph_times import heat
 from evproc.framework.loading import load
+from evproc.framework.report import ModuleReport, Report
 
 NUMBERS = Path(__file__).parent.parent / "workflows" / "numbers_workflow.py"
 
@@ -171,3 +173,47 @@ def test_a_faulty_workflow_shows_what_it_can() -> None:
     assert "doubled" in shown.stdout
     assert "reads 'scald'" in shown.stderr
     assert not Path("g.svg").exists()
+
+
+def report_of(process: str, seconds: dict[str, float]) -> Path:
+    """A report with modules that took so long, of a job of 10 s."""
+    modules = [ModuleReport(label, "T", "producer", cpu_s=spent) for label, spent in seconds.items()]
+    modules[0].external_wait_s = 0.04
+    Report(process, wall_s=10.0, modules=modules).write(Path("report.json"))
+    return Path("report.json")
+
+
+def test_the_time_of_a_job_is_shown_on_each_module() -> None:
+    """With a report the text has the time, the share and the wait of each module that ran; the picture has them too."""
+    file = report_of(numbers().name, {"source": 9.0, "doubled": 3.0, "scaled": 0.02})
+    shown = evproc("graph", str(NUMBERS), "--report", str(file), "--output", "times.svg")
+    assert shown.exit_code == 0, shown.output
+    lines = [line.split("  ") for line in shown.stdout.splitlines()]
+    times = {line[0].strip(): line[-1].strip() for line in lines if line[-1].endswith(("%", "ms"))}
+    assert times == {"source": "9 s, 90 %, waits 40 ms", "doubled": "3 s, 30 %", "scaled": "20 ms, 0.2 %"}
+    assert "share of the job" not in shown.stdout
+    evproc("graph", str(NUMBERS), "--output", "plain.svg")
+    hot = heat(0.9).lower()
+    assert hot in Path("times.svg").read_text()
+    assert hot not in Path("plain.svg").read_text()
+
+
+def test_colours_of_time_grow_darker() -> None:
+    """From white to red, and each is darker than the one before also in grey."""
+    greys = []
+    for step in range(101):
+        red, green, blue = (int(heat(step / 100)[start : start + 2], 16) for start in (1, 3, 5))
+        greys.append(0.299 * red + 0.587 * green + 0.114 * blue)
+    assert heat(0.0) == "#FFFFFF"
+    assert all(darker <= lighter for lighter, darker in pairwise(greys))
+    assert greys[0] - greys[-1] > 100
+
+
+def test_a_report_of_another_workflow_is_refused() -> None:
+    """The process and its modules must be those of the report."""
+    shown = evproc("graph", str(NUMBERS), "--report", str(report_of("OTHER", {"source": 1.0})))
+    assert shown.exit_code == 3
+    assert "is the report of process 'OTHER'" in shown.stderr
+    shown = evproc("graph", str(NUMBERS), "--report", str(report_of(numbers().name, {"lost": 1.0})))
+    assert shown.exit_code == 3
+    assert "modules that the workflow has not: lost" in shown.stderr
