@@ -265,7 +265,7 @@ async def _run_job(
             only.correct(report.input, done)
             report.warnings += only.warnings(process, whole=not report.ended)
         if failures is not None:
-            failures.fill(report)
+            failures.fill(report, job.outcome)
     except BaseException:
         # what external work has left in threads may still use the modules
         await asyncio.to_thread(job.pool.shutdown, wait=True, cancel_futures=True)

@@ -64,6 +64,8 @@ class Job:
     """What output files say of where they come from: process, version of evproc, hash of the configuration."""
     observers: Observers = field(default_factory=_nobody)
     """Who is told of what happens, and `observers.request`, by which services tell of their requests."""
+    outcome: dict[str, Any] = field(default_factory=dict)
+    """What output files say at `commit` of how the job has gone (JSON): `failed_events`, if there are any."""
 
     def service(self, kind: type[S], label: str = "") -> S:
         """The service of a kind. Raises ConfigurationError if the process has none."""

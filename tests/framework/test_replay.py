@@ -106,6 +106,32 @@ def test_failed_events_are_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not Path("failed_events.jsonl").exists()
 
 
+@pytest.mark.parametrize("form", ["ttree", "rntuple", "parquet"])
+def test_an_output_says_which_events_it_lacks(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has failed in a job is in the files that it writes; nothing is said of a job without failures."""
+    import pyarrow.parquet as pq
+    import uproot
+
+    for modulus, expected in (
+        ("5", {"events": 5, "modules": [["inverse", "ZeroDivisionError", "try_to_continue", 5]]}),
+        ("50", {"events": 1, "modules": [["inverse", "ZeroDivisionError", "try_to_continue", 1]]}),
+    ):
+        monkeypatch.setenv("MODULUS", modulus)
+        evproc("run", "workflow.py", "-o", f"out.format={form}")
+        if form == "parquet":
+            said = pq.read_metadata("inverse.root").metadata[b"evproc_outcome"]
+        else:
+            with uproot.open("inverse.root") as file:
+                said = str(file["evproc_outcome"])
+        found = json.loads(said)["failed_events"]
+        assert found["events"] == expected["events"]
+        assert [list(entry.values()) for entry in found["modules"]] == expected["modules"]
+    Path("good.txt").write_text("1:1:1")
+    evproc("run", "workflow.py", "--only", "good.txt")
+    with uproot.open("inverse.root") as file:
+        assert "evproc_outcome" not in file
+
+
 def test_a_list_of_events_that_cannot_be_read_is_a_fault() -> None:
     """What is wrong with the list is told before the first event."""
     Path("bad.txt").write_text("1:1:4\n1:1\n")
