@@ -16,7 +16,7 @@ from .flow import KINDS, Flow, kind_of
 from .module import ExternalWork, products_of, uses_columns
 from .report import ModuleReport
 from .resources import needs_of
-from .schedule import Step
+from .schedule import Schedule, Step
 from .store import View
 from .sweep import NO_FAILURES, Sweep
 
@@ -53,6 +53,8 @@ class Binding:
         else:
             self.columnar = uses_columns(module, base, method)
         suffix = "_columns" if self.columnar else ""
+        #: whether it is called though what it reads, or a module before it on its path, has failed
+        self.anyway = False
         #: what it must have for itself while it runs
         self.needs = () if isinstance(module, ExternalWork) else needs_of(module)
         #: what is called for each event, or for the block
@@ -81,6 +83,9 @@ class Binding:
     def harmed(self, block: Block) -> set[int]:
         """The events of a block that the module cannot be called for, because something that it reads has failed."""
         return set()
+
+    def left_behind(self, block: Block, index: Sequence[int] | None, schedule: Schedule) -> None:
+        """Of the events that would come to the module, only those of `index` do, because a module before it has failed."""
 
     def unharmed(self, block: Block, index: Sequence[int] | None) -> Sequence[int] | None:
         """Of the events of `index`, those that the module can be called for though something has failed in the block."""

@@ -198,8 +198,9 @@ class Engine:
     def _todo(self, block: Block, binding: Binding) -> Sequence[int] | None:
         """The events that a step is for; None: all."""
         index = block.events_of(binding.mask, self._schedule.masks)
-        if block.failed:
+        if block.failed and not binding.anyway:
             index = block.going_on(binding.label, binding.mask, self._schedule)
+            binding.left_behind(block, index, self._schedule)
         if block.limits is not None:
             limit = min(block.limits[""], block.limits.get(binding.label, block.store.size))
             index = below(index, limit, block.store.size)

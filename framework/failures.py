@@ -53,6 +53,8 @@ class Failures:
     """Modules that are called though what they read has failed."""
     path: Path | None
     """The file for failed events."""
+    order: Mapping[str, int]
+    """Module -> its place in the process, which is that of its line among those of an event."""
     header: dict[str, Any]
     """Its first line: workflow, configuration, version."""
     limit: int | None = None
@@ -154,7 +156,7 @@ class Failures:
                 tally.failed += failure.events
 
     def _take(self, notes: list[tuple[int, Action, FailedEvent]]) -> None:
-        notes.sort(key=lambda item: item[0])
+        notes.sort(key=lambda item: (item[0], self.order.get(item[2].module, 0)))
         failed = [item for item in notes if item[1] is not Action.IGNORE]
         self.events += len({number for number, _, _ in failed})
         self._blocks.update((event.run, event.luminosity_block) for _, _, event in failed)
@@ -200,7 +202,9 @@ def failures_of(process: Process, provenance: Mapping[str, str]) -> Failures | N
     path = policy.path if policy.config.failed_events else None
     header = {"failed_events": FORM, "workflow": process.name, **provenance}
     header.pop("process", None)
-    return Failures(policy.rules(), frozenset(policy.config.call_anyway), path, header, policy.config.max_failed)
+    order = {label: place for place, label in enumerate(process.modules)}
+    anyway = frozenset(policy.config.call_anyway)
+    return Failures(policy.rules(), anyway, path, order, header, policy.config.max_failed)
 
 
 def _plain(event: FailedEvent) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class ModuleReport:
     ignored: int = 0
     """Events for which its failure was ignored."""
     not_run: int = 0
-    """Events for which it did not run because what it reads had failed."""
+    """Events for which it did not run because what it reads, or a module before it on its path, had failed."""
     external_wait_s: float = 0.0
     """From the end of `acquire` to the begin of `produce`, mean over events, seconds."""
 

@@ -12,7 +12,7 @@ only in blocks where something has failed: a module that was left out counts as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -28,7 +28,7 @@ from .failures import Failures, Note
 from .flow import Flow
 from .module import ExternalWork
 from .report import ModuleReport
-from .schedule import Step
+from .schedule import Schedule, Step
 from .sweep import NO_FAILURES, PIECE_SECONDS, Sweep
 
 FAILED: Any = type("Failed", (), {"__repr__": lambda self: "<failed>"})()
@@ -108,7 +108,6 @@ class TolerantBinding(Binding):
     def __init__(self, step: Step, flow: Flow, tally: ModuleReport, paths: list[str], failures: Failures) -> None:
         super().__init__(step, flow, tally, paths)
         self.failures = failures
-        #: whether it is called though what it reads has failed
         self.anyway = self.label in failures.anyway
         self.external = isinstance(self.module, ExternalWork)
         #: whether any error of it does not end the job
@@ -166,6 +165,22 @@ class TolerantBinding(Binding):
             if number in absent and number not in failed:
                 self._reads_nothing(block, number)
         return [number for number in wanted if number not in failed and number not in absent]
+
+    def left_behind(self, block: Block, index: Sequence[int] | None, schedule: Schedule) -> None:
+        """Count as failed the events whose way ended before they came to the module, so that its readers do not run either.
+
+        One that comes to it later by another path counts no more.
+        """
+        before = {label for way in schedule.ways(self.label, self.mask) for label in way}
+        ended = _events_of(block.failed, before)
+        if not ended and not block.failed.get(self.label):
+            return
+        done = block.done.get((self.label, self.phase.name), set())
+        comes = set(range(block.store.size) if index is None else index) - done
+        failed = block.failed.setdefault(self.label, set())
+        self.tally.not_run += len(ended - comes - done - failed) - len(failed & comes)
+        failed |= ended - comes - done
+        failed -= comes
 
     def harmed(self, block: Block) -> set[int]:
         """The events of a block that the module cannot be called for, because something that it reads has failed."""
@@ -292,6 +307,6 @@ def halves(events: Sequence[int]) -> list[Sequence[int]]:
     return [events[:middle], events[middle:]]
 
 
-def _events_of(table: Mapping[str, set[int]], labels: Sequence[str]) -> set[int]:
+def _events_of(table: Mapping[str, set[int]], labels: Collection[str]) -> set[int]:
     """The events that a table has for some modules."""
     return {number for label in labels if label in table for number in table[label]}
