@@ -87,4 +87,5 @@ def _optional(kind: str) -> str:
     """
     import awkward as ak
 
-    return " ".join(str(ak.types.OptionType(ak.types.from_datashape(kind, highlevel=False))).split())
+    inner: Any = ak.types.from_datashape(kind, highlevel=False)
+    return " ".join(str(ak.types.OptionType(inner)).split())

@@ -218,7 +218,8 @@ class FriendFiles:
         import awkward as ak
 
         assert self._layout is not None
-        form = ak.forms.from_type(ak.types.from_datashape(self._layout.types[key], highlevel=False))
+        kind: Any = ak.types.from_datashape(self._layout.types[key], highlevel=False)
+        form = ak.forms.from_type(kind)
         return ak.Array(form.length_zero_array(highlevel=False))
 
     def close(self) -> None:

@@ -105,7 +105,7 @@ class RNTupleReader:
                 try:
                     columns = self._columns(paths, start, stop, cache) if paths else {}
                 except Exception as error:
-                    raise self._blame(paths, start, stop, error) from error
+                    columns = self._alone(paths, start, stop, error)
                 check_length(columns, start, stop, self.where)
                 yield start, stop, columns
                 del columns
@@ -113,17 +113,29 @@ class RNTupleReader:
     def _first_entries(self) -> list[int]:
         return [int(cluster.num_first_entry) for cluster in self._ntuple.cluster_summaries]
 
-    def _columns(self, paths: dict[str, str], start: int, stop: int, cache: _LaterClusters | None) -> dict[str, Column]:
+    def _columns(
+        self, paths: dict[str, str], start: int, stop: int, cache: MutableMapping[str, Any]
+    ) -> dict[str, Column]:
         arrays = self._ntuple.arrays(
             filter_name=list(paths.values()), entry_start=start, entry_stop=stop, array_cache=cache
         )
         return {key: _own(native(column_from_array(_at(arrays, path)))) for key, path in paths.items()}
 
+    def _alone(self, paths: dict[str, str], start: int, stop: int, error: Exception) -> dict[str, Column]:
+        """A chunk that could not be read, without the cluster behind it, which may be what is broken. Raises InputError."""
+        try:
+            return self._columns(paths, start, stop, self._spared(stop))
+        except Exception:
+            raise self._blame(paths, start, stop, error) from error
+
+    def _spared(self, stop: int) -> _SparedClusters:
+        return _SparedClusters(int(np.searchsorted(self._first_entries(), stop)))
+
     def _blame(self, paths: dict[str, str], start: int, stop: int, error: Exception) -> Exception:
         """The error for a chunk that cannot be read, with the name of the field that is at fault."""
         for key, path in paths.items() if not isinstance(error, RemoteError) else ():
             try:
-                self._columns({key: path}, start, stop, None)
+                self._columns({key: path}, start, stop, self._spared(stop))
             except Exception as own:
                 return unreadable_entries(self.where, key, start, stop, own)
         return unreadable_entries(self.where, ", ".join(paths), start, stop, error)
@@ -164,6 +176,30 @@ class _LaterClusters(MutableMapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._held)
+
+
+class _SparedClusters(MutableMapping[str, Any]):
+    """A cache for uproot that answers for clusters from `first` on, which are not needed, so that they are not read."""
+
+    def __init__(self, first: int) -> None:
+        self._first = first
+
+    def __getitem__(self, key: str) -> Any:
+        if _cluster(key) < self._first:
+            raise KeyError(key)
+        return np.zeros(1, np.uint8)  # is spread over the cluster, whose entries are then cut off
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        pass
+
+    def __delitem__(self, key: str) -> None:
+        pass
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
 
 
 def _cluster(key: str) -> int:

@@ -8,6 +8,8 @@ from typing import Any
 from evproc.framework import Analyzer, EndPath, Event, Process, Report
 from evproc.modules import NtupleSource
 
+from .conftest import open_root
+
 START = 10_000_000_000
 """The event number of entry 0 of the ntuples that the tests write."""
 
@@ -23,7 +25,7 @@ class Collect(Analyzer):
 
     def analyze(self, event: Event) -> None:
         """Keep an event."""
-        self.ids.append(tuple(event.id))
+        self.ids.append((event.id.run, event.id.luminosity_block, event.id.event))
         self.values.append(tuple(getattr(event[key], "tolist", lambda key=key: event[key])() for key in self.consumes))
 
     @property
@@ -50,10 +52,8 @@ def run(products: tuple[str, ...] = ("MET_pt",), **source: Any) -> tuple[Collect
 
 def damage(path: str | Path, branch: str, basket: int, tree: str = "Events") -> tuple[int, int]:
     """Overwrite a basket of a TTree in the middle; returns its entries (first, last)."""
-    import uproot
-
-    with uproot.open(path) as file:
-        made: Any = file[tree][branch]  # type: ignore[index]  # a TTree
+    with open_root(path) as file:
+        made = file[tree][branch]
         at = int(made.member("fBasketSeek")[basket])
         size = int(made.member("fBasketBytes")[basket])
         bounds = made.entry_offsets
@@ -62,3 +62,16 @@ def damage(path: str | Path, branch: str, basket: int, tree: str = "Events") -> 
     content[at + 90 : at + size] = b"\xff" * (size - 90)
     Path(path).write_bytes(content)
     return first, stop - 1
+
+
+def damage_rntuple(path: str | Path, field: str, cluster: int) -> None:
+    """Overwrite the pages of a top-level field of an RNTuple, in one cluster."""
+    with open_root(path) as file:
+        ntuple = file["Events"]
+        number = [record.field_name for record in ntuple.field_records].index(field)
+        columns = [column.idx for column in ntuple.column_records if column.field_id == number]
+        pages = [page.locator for column in columns for page in ntuple.page_link_list[cluster][column].pages]
+    content = bytearray(Path(path).read_bytes())
+    for page in pages:
+        content[page.offset : page.offset + page.num_bytes] = b"\xff" * page.num_bytes
+    Path(path).write_bytes(content)

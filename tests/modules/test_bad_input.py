@@ -12,7 +12,7 @@ import pytest
 from evproc.framework import ConfigurationError, InputError
 from evproc.modules.sound_reading import _joined
 
-from .jobs import START, damage, run
+from .jobs import START, damage, damage_rntuple, run
 
 Write = Callable[..., str]
 SIZES = pytest.mark.parametrize("chunk", [1, 7, 1000, "auto"])
@@ -75,6 +75,19 @@ def test_a_broken_basket_costs_its_entries_and_no_others(write_events: Write, ch
     assert "branch 'Jet_pt', entries 200 to 299, cannot be read" in report.input.lost[0].reason
     assert "branch 'MET_pt', entries 300 to 399, cannot be read" in report.input.lost[1].reason
     assert report.input.events == report.events == len(wanted)
+
+
+@SIZES
+def test_a_broken_cluster_of_an_rntuple_costs_its_entries_and_no_others(write_events: Write, chunk: Any) -> None:
+    """Clusters before a broken one are read to their end, although the library would look into the next."""
+    path = write_events("one.root", 500, kind="rntuple")
+    damage_rntuple(path, "MET_pt", 2)
+    damage_rntuple(path, "Jet_pt", 4)
+    collect, report = run(("MET_pt", "Jet_pt"), files=path, skip_bad_files=True, chunk=chunk)
+    wanted = [*range(200), *range(300, 400)]
+    assert collect.numbers == wanted
+    assert [(values[0], len(values[1])) for values in collect.values] == [(0.5 * n, n * 7 % 5) for n in wanted]
+    assert [(lost.first, lost.last, lost.events) for lost in report.input.lost] == [(200, 299, 100), (400, 499, 100)]
 
 
 @SIZES

@@ -19,6 +19,7 @@ from evproc.framework.event import EventIDs
 from evproc.modules.event_index import EventIndex, Hashed, repeated
 from evproc.modules.event_ranges import Keys, Unfit, compact, event_ranges, keys_of, lumi_mask
 
+from .conftest import open_root
 from .jobs import START, job, run
 
 Write = Callable[..., str]
@@ -83,8 +84,8 @@ def test_only_pieces_with_chosen_events_are_read(write_events: Write, monkeypatc
     """Identities are read first; of the other branches, only the baskets that hold a chosen event are decompressed."""
     path = write_events(events=2000, basket=100)
     read: set[int] = set()
-    with uproot.open(path) as file:
-        tree: Any = file["Events"]
+    with open_root(path) as file:
+        tree = file["Events"]
         seeks = {int(at): number for number, at in enumerate(tree["Jet_pt"].member("fBasketSeek")[:20])}
     sources: Any = uproot.MultithreadedFileSource
     chunks = sources.chunks
@@ -280,9 +281,8 @@ def test_the_index_is_small() -> None:
 def test_a_real_ntuple_through_a_mask(real_file: Callable[[str], str]) -> None:
     """CMS NanoAOD: a mask of some of its blocks, and events picked by number, are what NumPy picks."""
     path = real_file("nanoAOD_2015_CMS_Open_Data_ttbar.root")
-    with uproot.open(path) as file:
-        tree: Any = file["Events"]
-        arrays = tree.arrays(["luminosityBlock", "event", "nJet"], library="np")
+    with open_root(path) as file:
+        arrays = file["Events"].arrays(["luminosityBlock", "event", "nJet"], library="np")
     blocks = np.unique(arrays["luminosityBlock"])[::2].tolist()
     inside = np.isin(arrays["luminosityBlock"], blocks)
     assert 0 < inside.sum() < len(inside) or len(blocks) == 1
