@@ -30,6 +30,7 @@ from .event_selection import selection_of
 from .friends import Friends
 from .input_files import InputFile
 from .input_ledger import NO_PLACE, Fate, InputLedger, Segment
+from .processed_lumis import blocks_of_file
 from .root_reading import Reader, open_reader
 from .sound_reading import read_sound
 from .source_layout import Layout, agree, identities, layout_of, require
@@ -144,6 +145,10 @@ class EventReading:
                     self._ledger.stopped = True
                     return
                 yield from self._segment(file, first, stop)
+        if self._lumis and not self._ledger.stopped:
+            blocks = blocks_of_file(file.path, file.layout.identity)
+            whole = self._selection.codes(blocks) == Fate.PROCESS
+            self._ledger.list_blocks(blocks.place[whole])
 
     def _segment(self, file: _File, first: int, stop: int) -> Iterator[Chunk]:
         """The chunks of some entries of a file."""

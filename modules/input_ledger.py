@@ -76,6 +76,8 @@ class InputLedger:
         self._open: Segment | None = None
         #: (number of the segment, what was lost)
         self._lost: list[tuple[int, Entries]] = []
+        #: (number of segments before, blocks)
+        self._listed: list[tuple[int, Array]] = []
         self.stopped = False
         """Whether the source stopped by itself before the end of its files."""
 
@@ -107,6 +109,10 @@ class InputLedger:
                 return
         self._lost.append((number, lost))
 
+    def list_blocks(self, places: Array) -> None:
+        """Luminosity blocks of a file that has been gone through to its end, those without events among them."""
+        self._listed.append((len(self._done), places))
+
     def report(self, label: str, events: int, *, early: bool) -> InputReport:
         """What was done, if `events` events were processed; `early`: the job did not go on to the end of its input."""
         report = InputReport(label, events)
@@ -124,7 +130,7 @@ class InputLedger:
         for number, lost in self._lost:
             if not early or number < end[0] or (number == end[0] and self._before(lost, end)):
                 report.lost.append(lost)
-        if any(segment.places is not None for segment in runs):
+        if self._listed or any(segment.places is not None for segment in runs):
             self._luminosity(report, runs, end, early=early)
         return report
 
@@ -159,7 +165,7 @@ class InputLedger:
 
     def _luminosity(self, report: InputReport, runs: list[_Runs], end: tuple[int, int], *, early: bool) -> None:
         """Which luminosity blocks are complete. The one in which reading stopped never is: the next file may go on with it."""
-        done: list[Array] = []
+        done = [places for number, places in self._listed if number <= end[0]]
         touched: list[Array] = []
         undone: list[Array] = []
         for number, segment in enumerate(runs):

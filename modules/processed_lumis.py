@@ -1,17 +1,51 @@
-"""The file with the luminosity blocks that a job has processed completely, in the form of CMS certification files."""
+"""The luminosity blocks that a job has processed completely: those without events, and the file that is written.
+
+A skim may have left no event of a block, which has been processed all the same, and counts for the luminosity. NanoAOD keeps a
+tree `LuminosityBlocks` that lists every block of a file.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
 from evproc.framework import OutputError
+from evproc.framework.columns import Array
+from evproc.framework.errors import InputError
 from evproc.framework.input_report import Lumis
 
+from .chunking import Run
+from .event_ranges import Keys, keys_of
+from .input_files import InputFile
 from .new_files import directory_problem, make_directory, part_path
+from .root_reading import open_reader
+from .source_layout import identities
 
 REPORT_ONLY = "-"
+BLOCKS_TREE = "LuminosityBlocks"
+
+
+def blocks_of_file(path: str, identity: Mapping[str, str]) -> Keys:
+    """The luminosity blocks that a file lists in a tree of their own, none if it has no such tree; with event 0."""
+    names = [identity[part] for part in ("run", "luminosity_block")]
+    places: list[Array] = []
+    try:
+        reader = open_reader(InputFile(path, BLOCKS_TREE))
+    except InputError:
+        return Keys(np.empty(0, np.uint64), np.empty(0, np.uint64))
+    try:
+        if reader.entries and all(name in reader.names for name in names):
+            for start, stop, columns in reader.read(names, [Run(0, reader.entries, reader.entries)]):
+                ids = identities(dict(zip(("run", "luminosity_block"), names, strict=True)), columns, 0, stop - start)
+                places.append(keys_of(ids, reader.where).place)
+    finally:
+        reader.close()
+    found = np.unique(np.concatenate(places)) if places else np.empty(0, np.uint64)
+    return Keys(found, np.zeros(len(found), np.uint64))
 
 
 class LumiFile:

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import uproot
 
 from evproc.framework import Analyzer, ConfigurationError, EndPath, ExceptionPolicy, ModuleError
 from evproc.modules import NtupleOutput
@@ -80,6 +82,30 @@ def test_blocks_of_lost_events(write_events: Write, chunk: Any) -> None:
     _, report = run(files=path, skip_bad_files=True, processed_lumis="-", chunk=chunk)
     assert report.input.lumis == {"1": [[1, 1], [4, 5], [9, 10]]}
     assert report.input.incomplete_lumis == {"1": [[2, 3], [6, 6], [8, 8]]}
+
+
+@SIZES
+def test_blocks_without_events_count_as_processed(write_events: Write, chunk: Any) -> None:
+    """Where a file lists its blocks, as NanoAOD does, those of which a skim left no event are processed with the file."""
+    files = [write_events(f"{n}.root", 100, first=100 * n) for n in range(3)]
+    for path, blocks in zip(files, ([1, 2, 70], [3, 4, 80], [5, 6, 90]), strict=True):
+        with uproot.update(path) as file:
+            kinds: dict[str, Any] = {"run": "uint32", "luminosityBlock": "uint32"}
+            file.mktree("LuminosityBlocks", kinds).extend(
+                {"run": np.ones(3, np.uint32), "luminosityBlock": np.array(blocks, np.uint32)}
+            )
+    _, report = run(files=files, processed_lumis="-", chunk=chunk)
+    assert report.input.lumis == {"1": [[1, 6], [70, 70], [80, 80], [90, 90]]}
+    _, report = run(files=files, processed_lumis="-", chunk=chunk, lumi_mask={"1": [[2, 80]]}, max_events=110)
+    assert report.input.lumis == {"1": [[2, 3], [70, 70]]}
+    assert report.input.incomplete_lumis == {"1": [[4, 4]]}
+
+
+def test_blocks_of_a_real_ntuple(real_file: Callable[[str], str]) -> None:
+    """CMS NanoAOD: the blocks of its events are those that its own list holds."""
+    path = real_file("pfnano.root")
+    _, report = run(("nJet",), files=path, processed_lumis="-")
+    assert report.input.lumis == {"1": [[17359, 17359]]}
 
 
 @SIZES
