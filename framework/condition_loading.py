@@ -81,7 +81,9 @@ class ConditionsLoader:
         self._shelves = {label: Shelf(part.config.kept) for label, part in producers.items()}
         self._loads: dict[tuple[str, int], asyncio.Future[Any]] = {}
         self._used: dict[int, dict[str, int]] = {}
+        #: the intervals of the conditions that were taken last, and these conditions; None if some of them were dropped
         self._next: dict[str, int] = {}
+        self._made: BlockConditions | None = None
 
     def places(self, chunk: Chunk) -> Places:
         """The interval of each event of a chunk, for each condition."""
@@ -111,14 +113,15 @@ class ConditionsLoader:
     def take(self, chunk: Chunk, number: int, places: Places) -> BlockConditions:
         """The conditions of the block that begins at an event of a chunk. Raises ConditionsError."""
         used = {label: int(of[number]) for label, of in places.items()}
-        for label, place in used.items():
-            if place == GAP:
-                raise self.producers[label].gap(chunk, number)
-        products = {label: self._loads[label, place].result() for label, place in used.items()}
+        if self._made is None or used != self._next:
+            for label, place in used.items():
+                if place == GAP:
+                    raise self.producers[label].gap(chunk, number)
+            products = {label: self._loads[label, place].result() for label, place in used.items()}
+            self._next, self._made = used, BlockConditions(products, self._declared)
         for label, place in used.items():
             self._shelves[label].take(place)
-        self._next = used
-        return BlockConditions(products, self._declared)
+        return self._made
 
     def opened(self, number: int) -> None:
         """The block for which conditions were taken last has this number."""
@@ -139,6 +142,7 @@ class ConditionsLoader:
 
     def _drop(self, label: str, places: Sequence[int]) -> None:
         for place in places:
+            self._made = None
             load = self._loads.pop((label, place))
             if load.cancelled() or load.exception() is not None:
                 continue

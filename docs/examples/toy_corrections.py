@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import gzip
 from pathlib import Path
+from typing import Any
 
 from correctionlib import schemav2
 
@@ -16,7 +17,7 @@ def toy_corrections(scale: float) -> schemav2.CorrectionSet:
     """One correction of jets: a formula of pt and the energy density in three bins of eta, nominal or up by 2 %."""
 
     def binning(factor: float) -> schemav2.Binning:
-        formulas = [
+        formulas: list[Any] = [
             schemav2.Formula(
                 nodetype="formula",
                 expression=f"{factor} * (1 + {slope} * log(x / 30) - 0.0005 * y)",

@@ -27,9 +27,11 @@ from evproc.framework import (
     Process,
     Producer,
 )
+from evproc.framework.boundaries import Cut
 from evproc.framework.condition_loading import Shelf
 from evproc.framework.conditions import ConditionsProducer, ConditionTag
 from evproc.framework.event import EventIDs
+from evproc.framework.exception_policy import ExceptionPolicy
 from evproc.framework.intervals import GAP, Interval, IntervalTable, lumi_keys
 from evproc.framework.job import check
 from evproc.framework.testing import EventSource, run_module
@@ -251,6 +253,46 @@ def test_a_load_that_fails(producer: Any, block: int) -> None:
     said = rf"condition 'scale' \({producer.__name__}\) could not be loaded for run 4: FileNotFoundError: no such file"
     assert caught.match(said)
     assert isinstance(caught.value.__cause__, FileNotFoundError)
+
+
+def test_what_comes_next_is_wanted_ahead() -> None:
+    """With the conditions of the next block those behind the next boundaries are wanted; no more, and not twice."""
+    places = np.repeat([4, 5, 6, 7, 8, 9], 10)
+    cut = Cut([*range(10, 61, 10)], {"scale": places})
+    wanted: list[int] = []
+
+    def want(label: str, place: int) -> bool:
+        wanted.append(place)
+        return place != 5
+
+    assert cut.ready(0, want)
+    assert wanted == [4, 5, 6, 7]
+    assert cut.ready(0, want)
+    assert wanted == [4, 5, 6, 7]
+    assert not cut.ready(10, want)
+    assert not cut.ready(12, want)
+    assert cut.ready(50, want)
+    assert wanted[4:] == [5, 6, 7, 8, 5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("block", [1, 7, 1000])
+def test_modules_that_may_fail(block: int) -> None:
+    """With an exception policy, a module with limits goes on after an event that fails, with the right condition."""
+
+    class Sometimes(CalibratedThreads):
+        threaded = 1
+        resources = ("library",)
+
+        def produce(self, event: Event) -> float:
+            if event["x"] % 9 == 4:
+                raise ValueError("oops")
+            return super().produce(event)
+
+    process = job(Calibration(*PER_RUN), Sometimes(), block=block)
+    process.policy = ExceptionPolicy(try_to_continue=["ValueError"], failed_events="")
+    process.run()
+    good = [number for number in range(EVENTS) if number % 9 != 4]
+    assert [row[1] for row in process.look.rows] == [expected(PER_RUN)[number] for number in good]
 
 
 def test_a_module_that_fails_leaves_nothing() -> None:

@@ -194,7 +194,7 @@ def test_the_seed_changes_the_hash() -> None:
 def test_the_example_of_the_documentation(block: int) -> None:
     """The smeared jets of the documentation's two modules are the same, bit for bit."""
     file = ROOT / "docs" / "examples" / "smear.py"
-    smear = import_workflow(file, [])
+    smear = import_workflow(file)
     jets = [np.array([40.0 + number] * count, np.float32) for number, count in enumerate(COUNTS)]
     made = [
         run_module(named(kind()), [{"Jet_pt": pt} for pt in jets], ids=IDS, block=block)

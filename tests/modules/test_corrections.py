@@ -36,7 +36,7 @@ def write(path: FilePath, scale: float, *, name: str = "scale") -> str:
         return schema.Variable(name=key, type="real")
 
     def bins(shift: float) -> schema.Binning:
-        formulas = [
+        formulas: list[Any] = [
             schema.Formula(
                 nodetype="formula",
                 expression=f"{scale + shift} + {slope} * log(x) - 0.001 * y",
@@ -135,7 +135,7 @@ def test_each_jet_is_corrected_by_the_file_of_its_run(files: list[CorrectionFile
 @pytest.mark.parametrize("block", [1, 7, 1000])
 def test_the_example_of_the_documentation(tmp_path: FilePath, block: int) -> None:
     """The per-event module of the documentation gives, bit for bit, what the columnar CorrectionProducer gives."""
-    example = import_workflow(ROOT / "docs" / "examples" / "corrections.py", [])
+    example = import_workflow(ROOT / "docs" / "examples" / "corrections.py")
     constants = {"systematic": "nominal"}
     columnar = CorrectionProducer(
         corrections="jec", correction="scale", inputs=SCALES["inputs"], constants=constants, scales="Jet_pt"
