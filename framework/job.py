@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import sys
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 
 from evproc import __version__
 
+from .beside import ProgressCallback, calm_collector, peak_memory_mb, ticking
 from .binding import Binding
 from .boundaries import Boundaries, boundaries_of, boundary_faults
 from .careful import CarefulProgress
@@ -21,11 +19,12 @@ from .configured import Configured
 from .dumping import results_hash
 from .early_end import OutputQuota, after
 from .engine import Engine, Waiting, block_limit
-from .errors import ConfigurationError, Fault, in_context
+from .errors import ConfigurationError, Fault
 from .failures import Failures, failures_of
 from .flow import Flow, failed_check, kind_of, resolve
 from .input_report import InputReport
 from .interrupts import Interrupts, interruptible, run_anywhere
+from .life import end_modules, end_services, failure_of
 from .limits import limit_line
 from .module import ExternalWork, Module, OutputModule
 from .observed import observed
@@ -36,13 +35,12 @@ from .reader import Reader
 from .replay import event_list
 from .report import ModuleReport, Progress, Report
 from .schedule import Schedule, compile_schedule
-from .service import Job, Service
+from .service import Job
 from .state import Budget, RunState
 from .switch import chosen_cases
 from .tolerant import TolerantBinding
 
 MEGABYTE = 1_000_000
-ProgressCallback = Callable[[Progress], None]
 
 
 @dataclass(slots=True)
@@ -74,7 +72,7 @@ def check(process: Process) -> tuple[list[Fault], list[str]]:
         try:
             plan, faults = await _prepare(process)
         finally:
-            failed.extend(await _end_services(process))
+            failed.extend(await end_services(process))
         return faults, [*plan.schedule.warnings, *_warnings(process), *map(str, failed)]
 
     return run_anywhere(look)
@@ -126,26 +124,6 @@ def _labelled(fault: Fault, label: str, where: str) -> Fault:
     return Fault(fault.message, fault.label or label, fault.key, fault.where or where)
 
 
-async def _end_services(process: Process) -> list[Exception]:
-    """End all services; one that fails does not keep the others from ending."""
-    failures: list[Exception] = []
-    for service in process.services.values():
-        if not service.faults():
-            try:
-                await service.end_job()
-            except Exception as error:
-                failures.append(_failure(service, "end_job", error))
-    return failures
-
-
-def _failure(part: Configured, method: str, error: Exception) -> Exception:
-    """The error of a module or service outside the events, with its label; chained."""
-    if isinstance(error, ConfigurationError):
-        return error
-    kind = "service" if isinstance(part, Service) else "module"
-    return in_context(error, f"{kind} '{part.label}' ({type(part).__name__}) failed in {method}")
-
-
 async def _run(process: Process, progress: ProgressCallback | None, interrupts: Interrupts) -> Report:
     report = Report(process.name)
     try:
@@ -162,9 +140,9 @@ async def _run(process: Process, progress: ProgressCallback | None, interrupts: 
             with process._running():
                 await _run_job(process, plan, job, report, progress, interrupts)
     except BaseException:
-        await _end_services(process)
+        await end_services(process)
         raise
-    failures = await _end_services(process)
+    failures = await end_services(process)
     if failures:
         raise failures[0]
     for label, service in process.services.items():
@@ -192,7 +170,7 @@ async def _run_job(
         try:
             await service.begin_job(job)
         except Exception as error:
-            raise _failure(service, "begin_job", error) from error
+            raise failure_of(service, "begin_job", error) from error
     begun: list[Module] = []
     boundaries: Boundaries | None = None
     try:
@@ -204,7 +182,7 @@ async def _run_job(
             try:
                 module.begin_job(job)
             except Exception as error:
-                raise _failure(module, "begin_job", error) from error
+                raise failure_of(module, "begin_job", error) from error
         late = compile_modules(_compiled(process, schedule), plan.flow, begun=True)
         if late:
             raise ConfigurationError(late)
@@ -248,8 +226,8 @@ async def _run_job(
         with (
             interruptible(interrupts, stop),
             after(options.max_seconds, time_up),
-            _ticking(engine, progress, options.progress, total),
-            _calm_collector(),
+            ticking(engine, progress, options.progress, total),
+            calm_collector(),
             failures or nullcontext(),
         ):
             await engine.run(reader)
@@ -271,9 +249,9 @@ async def _run_job(
         await asyncio.to_thread(job.pool.shutdown, wait=True, cancel_futures=True)
         if boundaries:
             boundaries.finish(failed=True)
-        _end(begun, failed=True)
+        end_modules(begun, failed=True)
         raise
-    _end(begun, failed=False)
+    end_modules(begun, failed=False)
     report.outputs = [written for module in running if isinstance(module, OutputModule) if (written := module.report())]
     if progress:
         rate = report.events / report.wall_s if report.wall_s > 0 else 0.0
@@ -295,28 +273,6 @@ def _bind(process: Process, plan: Plan, tallies: dict[str, ModuleReport], failur
     return bindings
 
 
-def _end(modules: list[Module], *, failed: bool) -> None:
-    """End all modules, then commit or discard; one that fails does not keep the others from ending."""
-    failures: list[Exception] = []
-    for module in modules:
-        try:
-            module.end_job()
-        except Exception as error:
-            failures.append(_failure(module, "end_job", error))
-    for module in modules:
-        try:
-            if failed or failures:
-                module.discard()
-            else:
-                module.commit()
-        except Exception as error:
-            failures.append(_failure(module, "commit", error))
-            with suppress(Exception):
-                module.discard()
-    if failures and not failed:
-        raise failures[0]
-
-
 def _fill(report: Report, engine: Engine, source: ModuleReport) -> None:
     report.events = engine.events_done
     if engine.filled and engine.quota is not None:
@@ -333,50 +289,3 @@ def _fill(report: Report, engine: Engine, source: ModuleReport) -> None:
     for tally in report.modules:
         tally.calls = engine.events_done if tally.label == PASSED else tally.calls
         tally.external_wait_s /= max(1, tally.calls)
-
-
-@contextmanager
-def _ticking(engine: Engine, progress: ProgressCallback | None, period: float, total: int | None) -> Iterator[None]:
-    """Report progress every `period` seconds."""
-    if progress is None:
-        yield
-        return
-    loop, begin = asyncio.get_running_loop(), perf_counter()
-    marks = [(begin, 0)]
-    handle: list[asyncio.TimerHandle] = []
-
-    def tick() -> None:
-        now = perf_counter()
-        marks.append((now, engine.events_done))
-        del marks[:-10]
-        since, events = marks[0]
-        rate = (engine.events_done - events) / (now - since) if now > since else 0.0
-        progress(engine.progress(now - begin, rate, total))
-        handle[:] = [loop.call_later(period, tick)]
-
-    tick()
-    try:
-        yield
-    finally:
-        handle[0].cancel()
-
-
-@contextmanager
-def _calm_collector() -> Iterator[None]:
-    """Events have no cycles: let Python's cycle collector look at them rarely, and never at what was there before."""
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(50_000, 10, 10)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
-
-
-def peak_memory_mb() -> float:
-    """Largest resident memory of this process so far, MB."""
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024) / MEGABYTE
