@@ -14,6 +14,7 @@ import numpy as np
 
 from .columns import Array, Column, Jagged
 from .errors import did_you_mean
+from .records import records, with_vectors
 
 if TYPE_CHECKING:
     from .conditions import ModuleConditions
@@ -169,7 +170,8 @@ class Columns:
     """A block of events as a columnar module sees it.
 
     `columns["Jet_pt"]` is an awkward array (events * var * float32), or a NumPy array for one number per event;
-    `columns["Jet"]` an awkward array of records; `columns.jagged("Jet_pt")` the bare (offsets, content).
+    `columns["Jet"]` an awkward array of records; `columns.jagged("Jet_pt")` the bare (offsets, content);
+    `columns.vectors("Jet")` the records as vectors.
     """
 
     __slots__ = ("_index", "_view")
@@ -191,9 +193,17 @@ class Columns:
         fields = self._view.allowed.get(key)
         if fields is None:
             return self.column(key).array()
-        import awkward as ak
+        return records({field: self.column(f"{key}_{field}") for field in fields})
 
-        return ak.zip({field: self.column(f"{key}_{field}").array() for field in fields}, depth_limit=2)
+    def vectors(self, key: str) -> Any:
+        """A collection, or a product that holds momenta, as vectors: `a + b`, `.mass`, `.deltaR(b)`; needs evproc[vector].
+
+        Raises TypeError if the fields are not those of a momentum.
+        """
+        try:
+            return with_vectors(self[key])
+        except TypeError as error:
+            raise TypeError(f"'{key}' is {error}") from None
 
     def jagged(self, key: str) -> tuple[Array, Array]:
         """(offsets, content) of a jagged product: offsets (events + 1,) int64 that begin at 0, content (rows, ...)."""

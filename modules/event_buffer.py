@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from evproc.framework.columns import Array, Column, Flat, Jagged, Nested
+from evproc.framework.records import unnamed
 
 from .casting import Lossy, join
 
@@ -78,7 +79,7 @@ def _own(column: Column, start: int, stop: int, count: int) -> Column:
         return Jagged(compact.offsets, compact.content.copy())
     import awkward as ak
 
-    return Nested(ak.to_packed(piece.data))
+    return Nested(ak.to_packed(unnamed(piece.data)))
 
 
 def _bytes_per_event(columns: dict[str, Column], count: int) -> Array:
