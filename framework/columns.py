@@ -28,6 +28,7 @@ Array: TypeAlias = npt.NDArray[Any]
 
 _NUMBERS = "biufcmM"
 """Kinds of dtype that `Flat` and `Jagged` hold."""
+_SCALARS = (bool, int, float, complex, np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,11 @@ class Nested:
             return list(self.data)
         if isinstance(kind, ak.types.RecordType):
             return list(self.data)
-        return list(self.data.to_list())
+        values = list(self.data.to_list())
+        if isinstance(kind, ak.types.OptionType) and isinstance(kind.content, ak.types.NumpyType):
+            number = np.dtype(kind.content.primitive).type  # of the column's own type, as `Flat` gives them
+            return [None if value is None else number(value) for value in values]
+        return values
 
     def array(self) -> ak.Array:
         """The column as awkward array."""
@@ -271,15 +276,27 @@ def column_from_events(values: Sequence[Any]) -> Column:
                 raise TypeError(f"arrays of different inner shapes make no column ({error})") from error
             if content.dtype.kind in _NUMBERS:
                 return Jagged(offsets_from_counts([len(value) for value in values]), content)
-    elif isinstance(first, bool | int | float | complex | np.generic) and all(
-        isinstance(value, bool | int | float | complex | np.generic) for value in values
-    ):
+    elif isinstance(first, _SCALARS) and all(isinstance(value, _SCALARS) for value in values):
         flat = np.asarray(values)
         if flat.dtype.kind in _NUMBERS and not (flat.dtype.kind in "fc" and _loses_integers(values)):
             return Flat(flat)
         if flat.dtype.kind not in "SU":
             raise TypeError(f"values of the types {_type_names(values)} make no column without loss")
+    elif any(value is None for value in values):
+        there = [value for value in values if value is not None]
+        if there and all(isinstance(value, _SCALARS) for value in there):
+            return _with_gaps(values, column_from_events(there))
     return _column_through_awkward(values)
+
+
+def _with_gaps(values: Sequence[Any], there: Column) -> Nested:
+    """The column of numbers some of which are missing."""
+    import awkward as ak
+
+    known = np.array([value is not None for value in values])
+    index = np.where(known, np.cumsum(known) - 1, -1)
+    content = ak.to_layout(there.array())
+    return Nested(ak.Array(ak.contents.IndexedOptionArray(ak.index.Index64(index), content)))
 
 
 def _joined(arrays: Sequence[Array]) -> Array:
@@ -312,6 +329,11 @@ def _column_through_awkward(values: Sequence[Any]) -> Column:
     import awkward as ak
 
     try:
+        if all(isinstance(value, ak.Array) and value.ndim for value in values):  # keeps the types of numbers
+            return column_from_array(ak.unflatten(ak.concatenate(values), [len(value) for value in values]))
+        if all(isinstance(value, ak.Record) for value in values):
+            layouts = [value.layout for value in values]
+            return column_from_array(ak.concatenate([one.array[one.at : one.at + 1] for one in layouts]))
         return column_from_array(ak.from_iter(values))
     except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: an integer beyond 64 bits
         raise TypeError(f"values of the types {_type_names(values)} make no column ({error})") from error

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from evproc.framework.columns import Array, Column, Flat, Jagged, column_from_array, concatenate
+from evproc.framework.columns import Array, Column, Flat, Jagged, Nested, column_from_array, concatenate
 
 from .column_types import awkward_type, column_type, number_type
 
@@ -71,7 +71,26 @@ def fit(column: Column, kind: str, *, rounding: bool = False) -> Column:
         if isinstance(column, Jagged):
             column = column.compact()
             return Jagged(column.offsets, cast_numbers(column.content, dtype, rounding=rounding))
+    if kind.startswith("?") and number_type(kind[1:]) is not None and _maybe_number(own):
+        return _with_gaps(column, np.dtype(kind[1:]), rounding)
     return _enforce(column, own, kind, rounding)
+
+
+def _maybe_number(kind: str) -> bool:
+    """Whether a type is one number per event, which may be missing."""
+    return kind == "?unknown" or (" " not in kind and number_type(kind.removeprefix("?")) is not None)
+
+
+def _with_gaps(column: Column, dtype: np.dtype[Any], rounding: bool) -> Column:
+    """A column of numbers that may be missing, as another dtype. Raises Lossy."""
+    import awkward as ak
+
+    array = ak.Array(column.array())
+    missing = ak.to_numpy(ak.is_none(array))
+    index = np.where(missing, -1, np.cumsum(~missing) - 1)
+    there = ak.to_numpy(ak.drop_none(array)) if not missing.all() else np.empty(0, dtype)
+    content = ak.contents.NumpyArray(cast_numbers(np.asarray(there), dtype, rounding=rounding))
+    return Nested(ak.Array(ak.contents.IndexedOptionArray(ak.index.Index64(index), content)))
 
 
 def _enforce(column: Column, own: str, kind: str, rounding: bool) -> Column:
@@ -126,6 +145,10 @@ def join(pieces: Sequence[Column]) -> Column:
             shape = shapes.pop()
             common = np.result_type(*known).name
             pieces = [fit(piece, f"{shape} * {common}" if shape else common) for piece in pieces]
+        elif all(_maybe_number(kind) for kind in kinds):
+            numbers = [dtype for kind in kinds if (dtype := number_type(kind.removeprefix("?"))) is not None]
+            common = np.result_type(*numbers).name if numbers else "float64"
+            pieces = [fit(piece, f"?{common}") for piece in pieces]
         elif not all("unknown" in kind or kind.startswith("var") for kind in kinds):
             raise Lossy(f"values of the types {' and '.join(kinds)} make no column")
     return concatenate(pieces)
