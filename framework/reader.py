@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .columns import Array, bytes_before, cut, share_offsets
+from .columns import Array
+from .cutting import bytes_before, cut, share_offsets
 from .errors import EvprocError, InputError, in_context
 from .module import Chunk, Source
 from .replay import EventList
