@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from evproc.framework import Chunk
-from evproc.framework.columns import Array, Column, Jagged, concatenate
+from evproc.framework.columns import Array
 from evproc.framework.errors import InputError
 from evproc.framework.event import EventIDs
 from evproc.framework.input_report import Entries
 
+from .chunk_parts import Part, Parts, nbytes_of, plan_of
 from .chunking import TARGET_BYTES, Run, events_per_chunk, runs
 from .duplicates import Duplicates
 from .event_ranges import Keys, keys_of
@@ -49,25 +50,6 @@ class _File:
     number: int
     """Number in the job of its first entry."""
     keys: list[str]
-
-
-@dataclass(slots=True)
-class _Part:
-    """Events that were read, before they are put together into chunks."""
-
-    entries: Array
-    ids: EventIDs
-    columns: dict[str, Column]
-    nbytes: int
-
-
-@dataclass(slots=True)
-class _Parts:
-    """Parts that are too small for a chunk."""
-
-    held: list[_Part] = field(default_factory=list)
-    events: int = 0
-    nbytes: int = 0
 
 
 class EventReading:
@@ -236,8 +218,8 @@ class EventReading:
         nbytes = sum(file.reader.branch(name).uncompressed for name in names) / max(1, file.reader.entries)
         size = None if isinstance(self._config.chunk, str) else self._config.chunk
         target = size or events_per_chunk(nbytes)
-        plan = _plan(file.reader.pieces(names), entries, size, target)
-        held = _Parts()
+        plan = plan_of(file.reader.pieces(names), entries, size, target)
+        held = Parts()
         for begin, end, columns in read_sound(file.reader, names, plan, self._lose(file, segment, keys)):
             low, high = np.searchsorted(entries, (begin, end))
             chosen = entries[low:high]
@@ -252,30 +234,19 @@ class EventReading:
                 index = chosen - begin
                 found = EventIDs(found.run[index], found.luminosity_block[index], found.event[index])
                 columns = {key: column.take(index) for key, column in columns.items()}
-            part = _Part(chosen, found, columns, _nbytes(columns))
-            held.held.append(part)
-            held.events += len(chosen)
-            held.nbytes += part.nbytes
-            del columns, part
+            held.add(Part(chosen, found, columns, nbytes_of(columns)))
+            del columns
             if 2 * held.events >= target or 2 * held.nbytes >= TARGET_BYTES:
                 yield from self._emit(file, segment, held)
-                held = _Parts()
+                held = Parts()
         yield from self._emit(file, segment, held)
 
-    def _emit(self, file: _File, segment: Segment, held: _Parts) -> Iterator[Chunk]:
+    def _emit(self, file: _File, segment: Segment, held: Parts) -> Iterator[Chunk]:
         """The parts as one chunk, with the products of friends."""
         if not held.held:
             return
-        parts = held.held
-        entries, ids, columns, nbytes = parts[0].entries, parts[0].ids, parts[0].columns, held.nbytes
-        if len(parts) > 1:
-            entries = np.concatenate([part.entries for part in parts])
-            ids = EventIDs(
-                np.concatenate([part.ids.run for part in parts]),
-                np.concatenate([part.ids.luminosity_block for part in parts]),
-                np.concatenate([part.ids.event for part in parts]),
-            )
-            columns = {key: concatenate([part.columns[key] for part in parts]) for key in columns}
+        entries, ids, columns = held.joined()
+        nbytes = held.nbytes
         if self._friends:
             more, sound = self._friends.columns(entries - segment.first, segment)
             if not sound.all():
@@ -285,7 +256,7 @@ class EventReading:
                 ids = EventIDs(ids.run[index], ids.luminosity_block[index], ids.event[index])
                 columns = {key: column.take(index) for key, column in columns.items()}
             columns = {**columns, **more}
-            nbytes = _nbytes(columns)
+            nbytes = nbytes_of(columns)
         if not len(entries):
             return
         first, last = int(entries[0]), int(entries[-1])
@@ -295,32 +266,3 @@ class EventReading:
         if self._left is not None:
             self._left -= len(entries)
         yield Chunk(ids, columns, f"{file.reader.where}, {which}", nbytes, file.path)
-
-
-def _plan(pieces: Sequence[int], entries: Array, size: int | None, target: int) -> list[Run]:
-    """What to read for some entries, ascending: neighbouring pieces of the file that hold one, from the first to the last.
-
-    >>> _plan([0, 100, 200, 300], np.array([5, 130, 210, 250]), None, 200)
-    [Run(start=5, stop=200, step=195), Run(start=200, stop=251, step=51)]
-    """
-    bounds = np.asarray(pieces, np.int64)
-    piece = np.searchsorted(bounds, entries, side="right")
-    starts = np.flatnonzero(np.diff(piece, prepend=-1) > 1)
-    plan: list[Run] = []
-    for begin, end in zip(starts.tolist(), [*starts[1:].tolist(), len(entries)], strict=True):
-        first, stop = int(entries[begin]), int(entries[end - 1]) + 1
-        plan += [Run(first, stop, size)] if size else runs(pieces, first, stop, target)
-    return plan
-
-
-def _nbytes(columns: dict[str, Column]) -> int:
-    """Memory that columns hold; offsets that several share count once."""
-    total = 0
-    shared: set[int] = set()
-    for column in columns.values():
-        total += column.nbytes
-        if isinstance(column, Jagged):
-            if id(column.offsets) in shared:
-                total -= column.offsets.nbytes
-            shared.add(id(column.offsets))
-    return total
