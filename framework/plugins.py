@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .errors import PluginError, did_you_mean
+from .method_signatures import constructor_faults, method_faults
 
 if TYPE_CHECKING:
     from .module import Module
@@ -57,7 +58,7 @@ class Plugin:
     def load_part(self) -> PartType:
         """The class of a module or a service, held against the contract. Raises PluginError."""
         part = self.load()
-        wrong = contract_faults(part)
+        wrong = contract_faults(part) or constructor_faults(part)
         if wrong:
             raise PluginError(f"{self} does not keep the contract: {'; '.join(wrong)}")
         return part  # type: ignore[no-any-return]  # contract_faults saw to it
@@ -176,6 +177,7 @@ def contract_faults(part: Any) -> list[str]:
     else:
         missing = [name for name in ("catalog", method) if getattr(part, name) is getattr(kind, name)]
         wrong.extend(f"{part.__name__} must define {name}()" for name in missing)
+    wrong.extend(method_faults(part))
     return wrong
 
 

@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from evproc.framework.errors import EvprocError, PluginError, did_you_mean
 from evproc.framework.plugins import COMMANDS, Plugin, discover
 
-_CORE = ("run", "check", "config", "graph", "report", "modules")
+_CORE = ("run", "check", "config", "graph", "report", "modules", "new")
 _HELP = {
     "run": "Run a workflow.",
     "check": "Find all faults of a workflow; run nothing.",
@@ -24,6 +24,7 @@ _HELP = {
     "graph": "Show how data flow through a workflow.",
     "report": "Show the summary of a job from its report, or the form of reports.",
     "modules": "List the modules and services that are installed.",
+    "new": "Begin a package with a module or service of your own.",
     "inspect": "Show what a data file holds.",
     "server": "Install, start and ask the inference server.",
 }

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -93,6 +94,51 @@ def test_an_unknown_name_is_answered_with_the_nearest(install: Install) -> None:
             "{}:A",
             "A must define filter() or filter_columns()",
         ),
+        (
+            "from evproc.framework import Producer\nclass A(Producer):\n  def produce(self): ...",
+            "{}:A",
+            "A.produce(self) cannot be called with (event)",
+        ),
+        (
+            (
+                "from evproc.framework import ExternalFilter\nclass A(ExternalFilter):\n"
+                "  def acquire(self, event, more): ...\n  def filter(self, event): ..."
+            ),
+            "{}:A",
+            (
+                "A.filter(self, event) cannot be called with (event, result); "
+                "A.acquire(self, event, more) cannot be called with (event)"
+            ),
+        ),
+        (
+            "from evproc.framework import Producer\nclass A(Producer):\n  async def produce(self, event): ...",
+            "{}:A",
+            "A.produce() is asynchronous, but nobody awaits it; external work is for that",
+        ),
+        (
+            "from evproc.framework import Analyzer\nclass A(Analyzer):\n  def analyze(self, event):\n    yield event",
+            "{}:A",
+            "A.analyze() yields, but should return",
+        ),
+        (
+            (
+                "from evproc.framework import Analyzer\nclass A(Analyzer):\n  def analyze(self, event): ...\n"
+                "  def begin_job(self): ..."
+            ),
+            "{}:A",
+            "A.begin_job(self) cannot be called with (job)",
+        ),
+        (
+            (
+                "from evproc.framework import Filter\nclass A(Filter):\n  def __init__(self, cut): ...\n"
+                "  def filter(self, event): ..."
+            ),
+            "{}:A",
+            "A.__init__() must be given 'cut', but a configuration has only the fields of Config",
+        ),
+        ("def A(event): ...", "{}:A", "it is a function, not a class"),
+        ("class A(object, Missing): ...", "{}:A", "cannot be imported: NameError: name 'Missing' is not defined"),
+        ("def", "{}:A", "cannot be imported: SyntaxError"),
     ],
 )
 def test_a_bad_plugin_names_package_entry_point_and_fault(
@@ -199,6 +245,23 @@ class OwnType(Service):
 def test_a_class_is_held_against_the_contract(part: type, expected: list[str]) -> None:
     """A module defines one of each method and its columnar twin; a source both of its methods."""
     assert contract_faults(part) == expected
+
+
+class AwaitsItself(ExternalProducer):
+    async def acquire(self, event: object) -> float:
+        return 0.0
+
+    def produce(self, event: object, outputs: object, *more: object) -> float:
+        return 0.0
+
+    @staticmethod
+    def check() -> list[Any]:
+        return []
+
+
+def test_methods_may_be_written_in_any_way_that_can_be_called() -> None:
+    """Names of parameters, more of them with defaults, static methods and an asynchronous `acquire` are all right."""
+    assert contract_faults(AwaitsItself) == []
 
 
 def test_a_class_must_be_of_one_kind() -> None:
