@@ -107,7 +107,8 @@ class Insisting:
     def look(self, path: str) -> None:
         """Read the head of the file, and find out how long it is. Raises RemoteError or InputError."""
         if self._system.async_impl:
-            head, self.nbytes = sync(self._system.loop, self._insist, lambda: self._head(path))
+            looked: Any = sync(self._system.loop, self._insist, lambda: self._head(path))
+            head, self.nbytes = looked
         else:
             head, self.nbytes = self._system.cat_file(path, start=0, end=64), int(self._system.size(path))
         check_head(head, self.nbytes, self.url)
@@ -149,8 +150,8 @@ class Insisting:
         """Some bytes of the file. Raises RemoteError."""
         if not self._system.async_impl:
             return bytes(self._system.cat_file(path, start=start, end=end))
-        parts: list[bytes] = sync(self._system.loop, self._cat_ranges, [path], [start], [end])
-        return parts[0]
+        parts: Any = sync(self._system.loop, self._cat_ranges, [path], [start], [end])
+        return bytes(parts[0])
 
     async def _cat_ranges(self, paths: list[str], starts: Sequence[int], ends: Sequence[int]) -> list[bytes]:
         """Several ranges at once; those that failed are tried again. Raises RemoteError."""
