@@ -17,6 +17,7 @@ member: what is wrong is kept until the process is compiled, and reported with a
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -81,6 +82,7 @@ class ModuleList:
         self.label = ""
         self.where = caller(self)
         self._members: tuple[Part, ...] = members
+        self._owner: weakref.ref[Process] | None = None
 
     @property
     def members(self) -> tuple[Part, ...]:
@@ -106,7 +108,10 @@ class _Associating(ModuleList):
     """A list to which tasks can be added."""
 
     def associate(self, *tasks: Task | ConditionalTask) -> None:
-        """Add tasks; the same as naming them among the members."""
+        """Add tasks; the same as naming them among the members. Raises ConfigurationError if the process has run."""
+        owner = self._owner() if self._owner is not None else None
+        if owner is not None:
+            owner._check_changeable(self.label)
         self._members += tasks
 
 

@@ -43,6 +43,7 @@ def check(
 
 def _counts(process: Process) -> str:
     parts = {"module": process.modules, "path": process.paths, "end path": process.end_paths}
-    parts |= {"task": process.tasks, "service": process.services}
+    parts |= {"final path": process.final_paths, "sequence": process.sequences, "task": process.tasks}
+    parts |= {"conditional task": process.conditional_tasks, "service": process.services}
     said = [text.count(len(table), noun) for noun, table in parts.items() if table or noun == "module"]
     return f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else said[0]

@@ -7,19 +7,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from evproc.framework import Analyzer, Columns, EndPath, FinalPath, Input, InputTag, Path, Process, Task, ignored
-from evproc.framework.block import Block
-from evproc.framework.path_results import PathCounter, states
-from evproc.framework.schedule import Node, Phase
-from evproc.framework.selection import PathState, parse_selection
-from evproc.framework.testing import EventSource, make_store
+from evproc.framework import (
+    Analyzer,
+    Columns,
+    EndPath,
+    FinalPath,
+    Input,
+    InputTag,
+    Path,
+    Process,
+    Task,
+)
+from evproc.framework.schedule import Phase
+from evproc.framework.selection import PathState
+from evproc.framework.testing import EventSource
 from evproc.modules import NtupleOutput
 from tests.framework.core_toys import (
     Add,
-    Call,
     Divisible,
     DivisibleColumns,
     Look,
@@ -232,92 +237,3 @@ def test_a_product_of_a_task_is_made_for_selected_events_only() -> None:
     process.task, process.end = Task(process.p), EndPath(process.out)
     process.run()
     assert process.p.seen == process.out.events == list(range(1, EVENTS, 2))
-
-
-# What failures do: a path is simulated event by event, and held against the masks of a block.
-
-LABELS = "abcdef"
-SIZE = 6
-
-
-@st.composite
-def blocks(draw: st.DrawFn) -> tuple[Process, dict[str, list[bool]], dict[str, set[int]]]:
-    """A process with some paths of filters and producers, the filters' answers, and who failed for which events."""
-    process = Process("P")
-    process.source = EventSource({"x": np.arange(SIZE)})
-    filters = draw(st.sets(st.sampled_from(LABELS)))
-    for label in LABELS:
-        setattr(process, label, Divisible() if label in filters else Call(lambda event: 0))
-    answers = {label: draw(st.lists(st.booleans(), min_size=SIZE, max_size=SIZE)) for label in sorted(filters)}
-    failed = draw(st.dictionaries(st.sampled_from(LABELS), st.sets(st.integers(0, SIZE - 1), min_size=1)))
-    for number in range(draw(st.integers(1, 3))):
-        members = []
-        for label in draw(st.lists(st.sampled_from(LABELS), unique=True, max_size=5)):
-            module = getattr(process, label)
-            marks = [module, ~module, ignored(module)] if label in filters else [module]
-            members.append(draw(st.sampled_from(marks)))
-        setattr(process, f"path{number}", Path(*members))
-    return process, answers, failed
-
-
-def walk(path: Path, event: int, answers: dict[str, list[bool]], failed: dict[str, set[int]]) -> tuple[PathState, str]:
-    """What a path comes to for one event, and at which module it ends."""
-    for text in path.texts():
-        label = text.removeprefix("~").removeprefix("ignored(").removesuffix(")")
-        if event in failed.get(label, ()):
-            return PathState.EXCEPTION, label
-        if label in answers and "ignored" not in text and answers[label][event] == text.startswith("~"):
-            return PathState.FAIL, label
-    return PathState.PASS, ""
-
-
-@given(blocks())
-def test_where_modules_have_failed_paths_come_to_what_a_walk_along_them_does(
-    drawn: tuple[Process, dict[str, list[bool]], dict[str, set[int]]],
-) -> None:
-    """Masks and failures of a block give the states that a walk along each path gives, event by event; so do the counts."""
-    process, answers, failed = drawn
-    schedule = schedule_of(process)
-    block = Block(0, make_store({"x": np.arange(SIZE)}), None)
-    block.failed = failed
-    block.passed = {label: bytearray(values) for label, values in answers.items()}
-    counter = PathCounter(schedule)
-    counter.add(block, SIZE)
-    for report in counter.reports():
-        path = process.paths[report.label]
-        walked = [walk(path, event, answers, failed) for event in range(SIZE)]
-        found = states(block, schedule.placed[report.label], schedule.masks)
-        assert found.tolist() == [state for state, _ in walked]
-        ends = [state for state, _ in walked]
-        assert (report.passed, report.failed, report.exceptions) == (ends.count(1), ends.count(2), ends.count(3))
-        for module in report.modules:
-            assert module.rejected == walked.count((PathState.FAIL, module.label))
-            assert module.exceptions == walked.count((PathState.EXCEPTION, module.label))
-    selection, _ = parse_selection(["!path0", "exception@*"], list(process.paths))
-    assert len(selection.accepted(dict.fromkeys(selection.paths, found))) == SIZE
-
-
-@given(blocks())
-def test_events_do_not_go_on_behind_a_module_that_failed(
-    drawn: tuple[Process, dict[str, list[bool]], dict[str, set[int]]],
-) -> None:
-    """An event comes to a module if it does so by any path, members that run later not looked at."""
-    process, answers, failed = drawn
-    schedule = schedule_of(process)
-    block = Block(0, make_store({"x": np.arange(SIZE)}), None)
-    block.failed = failed
-    block.passed = {label: bytearray(values) for label, values in answers.items()}
-    place = {step.node: number for number, step in enumerate(schedule.steps)}
-    for step in schedule.steps:
-        label, mask = step.node.label, step.node.mask
-        index = block.going_on(label, mask, schedule)
-        inside = block.events_of(mask, schedule.masks)
-        every = list(range(SIZE) if inside is None else inside)
-        wanted = set()
-        for path in schedule.placed.values():
-            for number, member in enumerate(path.members):
-                if (member.label, member.mask) == (label, mask):
-                    nodes = {one.label: Node(one.label, one.mask, Phase.RUN) for one in path.members[:number]}
-                    before = [one for one, node in nodes.items() if place[node] < place[step.node]]
-                    wanted |= {event for event in every if not any(event in failed.get(one, ()) for one in before)}
-        assert set(range(SIZE) if index is None else index) == wanted

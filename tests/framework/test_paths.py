@@ -1,16 +1,21 @@
-"""Paths and what stands on them: inverted and ignored filters, sequences, tasks, final paths. Each test has a drawing:
+"""Paths and what stands on them: inverted and ignored filters, sequences. Each test has a drawing:
 
 [f?]   a filter   [~f?]  inverted   [(f?)]  ignored   (p)   a producer that nothing schedules   reads: b <- a
 """
 
 from __future__ import annotations
 
+import json
+from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evproc.framework import (
     ConditionalTask,
+    ConfigurationError,
     EndPath,
     FinalPath,
     Path,
@@ -20,19 +25,18 @@ from evproc.framework import (
     ignored,
     inverted,
 )
+from evproc.framework.loading import dump, load, results_hash
+from evproc.framework.paths import Mark, parse
 from tests.framework.core_toys import (
     Add,
     AddColumns,
     Divisible,
     DivisibleColumns,
-    Later,
     LaterFilter,
     Look,
     Write,
     faults_of,
     numbers,
-    schedule_of,
-    steps_of,
 )
 
 EVENTS = 30
@@ -193,128 +197,99 @@ def test_a_sequence_does_not_hold_itself() -> None:
     assert "path: holds itself: s > t > s" in faults_of(process)[0]
 
 
-def test_tasks_hold_tasks_and_are_associated_with_paths() -> None:
-    """inner: p     outer: inner, q     path: b <- (p) <- (q), with outer     its producers run where they are needed."""
-    process = process_of(block=7)
-    process.two, process.q, process.b = Divisible(), Add(), Add(of=["p"])
-    process.p = Add(of=["q"])
-    process.inner = Task(process.p)
-    process.outer = Task(process.inner, process.q)
-    process.path = Path(process.two, process.b, process.outer)
-    process.run()
-    assert process.p.seen == process.q.seen == process.b.seen == those(lambda n: n % 2 == 0)
-
-
-def test_only_producers_are_in_a_task() -> None:
-    """task: [2?], look     what makes no product never runs on demand; a task is no sequence and no other task."""
+def test_a_process_that_has_run_gets_no_tasks() -> None:
+    """path.associate(task)     a process does not change once it has run."""
     process = process_of()
-    process.two, process.look = Divisible(), Look()
-    process.s, process.c = Sequence(), ConditionalTask()
-    process.task = Task(process.two, process.look, process.s, process.c)
-    process.path = Path(Task())
-    assert [fault.partition("  [")[0] for fault in faults_of(process)] == [
-        "path: is associated with a task that is not an attribute of the process",
-        "task: holds the sequence 's'; a task holds producers and other tasks",
-        "task: holds the conditional task 'c'; a task holds producers and other tasks",
-        "task: holds 'two', a filter; only producers run on demand",
-        "task: holds 'look', an analyzer; only producers run on demand",
+    process.task, process.path = Task(), Path()
+    process.path.associate(process.task)
+    process.run()
+    with pytest.raises(ConfigurationError, match=r"path: cannot be changed: process 'P' has run"):
+        process.path.associate(process.task)
+
+
+def test_a_configuration_holds_paths_as_they_are_written(tmp_path: FilePath) -> None:
+    """Marks, sequences, tasks and final paths survive in a dumped configuration; the hash does not see the groups."""
+    process = process_of()
+    process.two, process.three, process.p, process.a = Divisible(by=2), Divisible(by=3), Add(), Add(of=["p"])
+    process.out = Write(select=["!path"])
+    process.s = Sequence(~process.two, Sequence(ignored(process.three)))
+    process.inner, process.task = Task(process.p), ConditionalTask(process.p)
+    process.outer = Task(process.inner)
+    process.path = Path(process.s, process.a, process.task)
+    process.end, process.last = EndPath(process.outer), FinalPath(process.out)
+    data = dump(process)
+    lists = {key: data[key] for key in ("paths", "end_paths", "final_paths", "sequences", "tasks", "conditional_tasks")}
+    assert lists == {
+        "paths": {"path": ["s", "a", "task"]},
+        "end_paths": {"end": ["outer"]},
+        "final_paths": {"last": ["out"]},
+        "sequences": {"s": ["~two", "ignored(three)"]},
+        "tasks": {"inner": ["p"], "outer": ["inner"]},
+        "conditional_tasks": {"task": ["p"]},
+    }
+    (tmp_path / "job.json").write_text(json.dumps(data))
+    again = load(tmp_path / "job.json")
+    assert dump(again) == data
+    before = results_hash(process)
+    assert results_hash(again) == before
+    process.path = Path(~process.two, "ignored(three)", process.a, process.task)
+    assert results_hash(process) == before
+    process.path = Path(process.two, "ignored(three)", process.a, process.task)
+    assert results_hash(process) != before
+
+
+def test_an_unknown_member_in_a_configuration_is_named_with_the_nearest(tmp_path: FilePath) -> None:
+    """Marks do not hide a typing error in a YAML file."""
+    (tmp_path / "job.yaml").write_text(
+        "process: P\nsequences: {chain: []}\npaths: {path: [~chian, ignored(zzz), chain]}\n"
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path / "job.yaml")
+    assert [str(fault) for fault in caught.value.faults] == [
+        "path: there is no module 'chian'; did you mean 'chain'?  [job.yaml:3]",
+        "path: there is no module 'zzz'  [job.yaml:3]",
     ]
 
 
-@BLOCKS
-@pytest.mark.parametrize("kind", [Add, AddColumns, Later])
-def test_a_conditional_task_is_taken_in_behind_the_filters(kind: type, block: int) -> None:
-    """path: [2?] -> b <- p <- q, with p and q conditional     end: out <- p     p runs behind the filter, and not for out."""
+FILTERS = {"two": 2, "three": 3, "five": 5}
+MARKED = [f"{before}{label}{after}" for label in FILTERS for before, after in (("", ""), ("~", ""), ("ignored(", ")"))]
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    st.lists(st.lists(st.sampled_from([*MARKED, "a", "b"]), max_size=5), min_size=1, max_size=3),
+    st.sampled_from(["path0", "!path0", "*", "!*"]),
+    st.integers(1, 40),
+    st.permutations([Divisible, DivisibleColumns, LaterFilter]),
+)
+def test_masks_are_what_a_walk_along_each_path_says(
+    paths: list[list[str]], select: str, block: int, kinds: list[type]
+) -> None:
+    """Over random paths: who runs for which event, once, and what an output gets, are as if events went one by one."""
     process = process_of(block=block)
-    process.two, process.q, process.b = Divisible(), kind(plus=1), Add(of=["p"])
-    process.p = kind(of=["q"])
-    process.task = ConditionalTask(process.p, process.q)
-    process.path = Path(process.two, process.b)
-    process.path.associate(process.task)
-    process.out = Write(of=["p"], select=["path"])
+    for (label, by), kind in zip(FILTERS.items(), kinds, strict=True):
+        setattr(process, label, kind(by=by))
+    process.a, process.b, process.out = Add(), AddColumns(), Write(select=[select])
+    for number, members in enumerate(paths):
+        setattr(process, f"path{number}", Path(*members))
     process.end = EndPath(process.out)
     report = process.run()
-    even = those(lambda n: n % 2 == 0)
-    assert sorted(process.p.seen) == sorted(process.q.seen) == sorted(process.b.seen) == process.out.events == even
-    assert [one.label for one in report.paths[0].modules] == ["two", "q", "p", "b"]
-
-
-def test_a_module_of_a_conditional_task_does_not_run_for_others() -> None:
-    """path: [2?] -> b <- p, conditional     end: look <- p     p is scheduled on the path: it is absent elsewhere."""
-    process = process_of()
-    process.two, process.p, process.b, process.look = Divisible(), Add(), Add(of=["p"]), Look(of=["p"])
-    process.task = ConditionalTask(process.p)
-    process.path = Path(process.two, process.b, process.task)
-    process.end = EndPath(process.look)
-    with pytest.raises(Exception, match=r"module 'look' .*event 1.*product 'p' was not made for this event"):
-        process.run()
-
-
-def test_what_the_path_does_not_read_of_a_conditional_task_runs_on_demand() -> None:
-    """path: [2?] -> b, with p conditional     other: c <- (p)     p runs for all events, for the sake of c."""
-    process = process_of(block=7)
-    process.two, process.p, process.b, process.c = Divisible(), Add(), Add(), Add(of=["p"])
-    process.task = ConditionalTask(process.p)
-    process.path = Path(process.two, process.b, process.task)
-    process.other = Path(process.c)
-    process.run()
-    assert process.p.seen == process.c.seen == list(range(EVENTS))
-
-
-def test_a_conditional_module_stands_before_its_first_reader() -> None:
-    """path: b <- p -> [2?] -> c <- p     p runs for all events: its first reader stands before the filter."""
-    process = process_of()
-    process.two, process.p, process.b, process.c = Divisible(), Add(), Add(of=["p"]), Add(of=["p"])
-    process.path = Path(process.b, process.two, process.c, "task")
-    process.task = ConditionalTask(process.p)
-    report = process.run()
-    assert [one.label for one in report.paths[0].modules] == ["p", "b", "two", "c"]
-    assert len(process.p.seen) == EVENTS
-
-
-def test_a_conditional_task_of_no_path_is_warned_of() -> None:
-    """task: p     path: b <- (p)     the condition never applies."""
-    process = process_of()
-    process.p, process.b = Add(), Add(of=["p"])
-    process.task, process.path = ConditionalTask(process.p), Path(process.b)
-    assert schedule_of(process).warnings == ["conditional task 'task' belongs to no path: its modules run on demand"]
-
-
-@BLOCKS
-def test_a_final_path_comes_last_and_makes_nothing_run(block: int) -> None:
-    """path: [2?] -> b <- (p)     end: look     last: out <- p     out writes p where b needed it; it comes behind look."""
-    process = process_of(block=block)
-    process.two, process.p, process.b, process.look = Divisible(), Add(plus=5), Add(of=["p"]), Look()
-    process.out = Write(of=["p"], select=["path"])
-    process.last = FinalPath(process.out)
-    process.path, process.end = Path(process.two, process.b), EndPath(process.look)
-    assert steps_of(process)[-2:] == ["look.tail", "out.tail"]
-    process.run()
-    assert process.out.rows == [(number, number + 5) for number in those(lambda n: n % 2 == 0)]
-    assert process.p.seen == process.out.events
-
-
-def test_a_final_path_that_wants_what_nothing_else_needs_is_a_fault() -> None:
-    """last: out <- (p)     a final path does not make producers run: the product will not be there."""
-    process = process_of()
-    process.p, process.out = Add(), Write(of=["p"])
-    process.last = FinalPath(process.out)
-    (fault,) = faults_of(process)
-    assert fault.startswith(
-        "out: reads 'p', which cannot be read: no producer runs for the sake of a final path, and nothing else needs"
-    )
-    process.run_p = Path(process.p)
-    assert faults_of(process) == []
-
-
-def test_a_final_path_holds_only_output_modules() -> None:
-    """last: p, look, out     end: out     all else is a fault, and so is an output that another path makes write."""
-    process = process_of()
-    process.p, process.look, process.out, process.s = Add(), Look(), Write(), Sequence()
-    process.last, process.end = FinalPath(process.p, process.look, process.out, process.s), EndPath(process.out)
-    assert [fault.partition("  [")[0] for fault in faults_of(process)] == [
-        "last: holds the sequence 's'",
-        "last: holds 'p', a producer; a final path holds only output modules: use a Path or an EndPath",
-        "last: holds 'look', an analyzer; a final path holds only output modules: use a Path or an EndPath",
-        "last: holds 'out', which is on 'end' too",
-    ]
+    ran: dict[str, set[int]] = {label: set() for label in ("a", "b", *FILTERS)}
+    passed: list[set[int]] = [set() for _ in paths]
+    for number, members in enumerate(paths):
+        for event in range(EVENTS):
+            for text in members:
+                member = parse(text)
+                ran[member.label].add(event)
+                yes = member.label not in FILTERS or event % FILTERS[member.label] == 0
+                if member.mark is not Mark.IGNORED and yes is (member.mark is Mark.INVERTED):
+                    break
+            else:
+                passed[number].add(event)
+    for label in ran:
+        if any(parse(text).label == label for members in paths for text in members):
+            assert report.module(label).calls == len(ran[label])
+    assert (sorted(process.a.seen), sorted(process.b.seen)) == (sorted(ran["a"]), sorted(ran["b"]))
+    assert [path.passed for path in report.paths] == [len(events) for events in passed]
+    some = passed[0] if "0" in select else set().union(*passed)
+    assert process.out.events == [n for n in range(EVENTS) if (n in some) is not select.startswith("!")]
