@@ -16,6 +16,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import runpy
 import shlex
 import sys
 import tempfile
@@ -39,6 +40,7 @@ KINDS = {"source": "Sources", "producer": "Producers", "filter": "Filters", "ana
     "service": "Services",
 }
 PICTURE = "docs/facile_graph.svg"
+SCHEDULE = "docs/schedule.svg"
 
 
 def pages() -> list[Path]:
@@ -93,12 +95,15 @@ def reference() -> str:
 
 
 def draw() -> None:
-    """The picture of the main job's data flow."""
+    """The pictures of the main job's data flow, and of a schedule."""
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         size = "-o source.events=1 -o source.channels=10"
         output(f"evproc graph {ROOT / 'workflows' / 'facile.py'} {size} --output {ROOT / PICTURE}")
         os.chdir(ROOT)
+
+    picture = runpy.run_path(str(ROOT / "docs" / "schedule_picture.py"))
+    (ROOT / SCHEDULE).write_text(picture["drawn"](picture["picture_process"]()), encoding="utf-8")
 
 
 def _block(match: re.Match[str]) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from .flow import kind_of
 from .module import ExternalWork, OutputModule
-from .path_names import PASSED
 from .path_plans import plan_paths
 from .paths import expand
 
@@ -105,7 +104,7 @@ def build(process: Process, flow: Flow) -> Graph:
         graph.lanes.append(Lane(plan.kind.noun, plan.label, labels, texts if texts != labels else ()))
     for task in (*process.tasks.values(), *process.conditional_tasks.values()):
         members = tuple(label for label in expand(task, process).labels if label in graph.nodes)
-        graph.lanes.append(Lane(task.noun, task.label, members))
+        graph.lanes.append(Lane(task.noun.removesuffix(" task"), task.label, members))
     placed = {member for lane in graph.lanes for member in lane.members}
     rest = tuple(label for label, node in graph.nodes.items() if label not in placed and node.kind.endswith("producer"))
     if rest:
@@ -137,7 +136,7 @@ def _edges(flow: Flow) -> list[Edge]:
     products: dict[tuple[str, str], list[str]] = {}
     for maker, reader, key in flow.edges:
         if key in flow.results:
-            maker = PASSED
+            continue  # made by no module
         products.setdefault((maker, reader), []).append(key)
     readers: dict[tuple[str, str], list[str]] = {}
     for (maker, reader), keys in products.items():
