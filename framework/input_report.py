@@ -23,6 +23,17 @@ class Entries:
     reason: str
 
 
+@dataclass(slots=True)
+class FileEvents:
+    """What was done with one input file."""
+
+    file: str
+    entries: int
+    """Entries of it that were looked at."""
+    events: int
+    """Events of it that were processed."""
+
+
 def blocks_in(lumis: Lumis) -> set[tuple[int, int]]:
     """The luminosity blocks as (run, block)."""
     return {(int(run), block) for run, parts in lumis.items() for low, top in parts for block in range(low, top + 1)}
@@ -51,6 +62,8 @@ class InputReport:
     label: str = ""
     events: int = 0
     """Events that were processed."""
+    files: list[FileEvents] = field(default_factory=list)
+    """The files that were read, in the order of the input."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Why -> events that were looked at and not processed: `lumi_mask`, `only`, `without`, `skip_events` ..."""
     lost: list[Entries] = field(default_factory=list)

@@ -6,6 +6,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 
 from evproc import __version__
@@ -31,6 +32,7 @@ from .observed import observed
 from .observing import Observers
 from .path_names import PASSED
 from .process import Process
+from .provenance import record
 from .reader import Reader
 from .replay import event_list
 from .report import ModuleReport, Progress, Report
@@ -137,6 +139,7 @@ async def _run(process: Process, progress: ProgressCallback | None, interrupts: 
             provenance |= chosen_cases(process)
             observers = Observers(process.services.values())
             job = Job(process.name, process.services, pool, int(options.in_flight * MEGABYTE), provenance, observers)
+            job.record = partial(record, process, provenance, report)
             with process._running():
                 await _run_job(process, plan, job, report, progress, interrupts)
     except BaseException:

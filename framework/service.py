@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -42,6 +42,10 @@ class Service(Configured, TransitionMethods):
         """Figures for the report of the job (JSON)."""
         return {}
 
+    def provenance(self) -> dict[str, Any]:
+        """What output files say of it (JSON types): what of its doing results depend on. Asked when the last event is done."""
+        return {}
+
 
 def _nobody() -> Observers:
     from .observing import Observers
@@ -61,11 +65,14 @@ class Job:
     in_flight_bytes: int
     """Budget of external work in flight, bytes."""
     provenance: Mapping[str, str] = field(default_factory=dict)
-    """What output files say of where they come from: process, version of evproc, hash of the configuration."""
+    """What is known of it before the first event: process, version of evproc, hash of the configuration."""
     observers: Observers = field(default_factory=_nobody)
     """Who is told of what happens, and `observers.request`, by which services tell of their requests."""
     outcome: dict[str, Any] = field(default_factory=dict)
     """What output files say at `commit` of how the job has gone (JSON): `failed_events`, if there are any."""
+
+    record: Callable[[], Mapping[str, Any]] = dict
+    """All that output files say of where they come from, when the last event is done; see `provenance.record`."""
 
     def service(self, kind: type[S], label: str = "") -> S:
         """The service of a kind. Raises ConfigurationError if the process has none."""

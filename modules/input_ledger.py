@@ -16,7 +16,7 @@ from enum import IntEnum
 import numpy as np
 
 from evproc.framework.columns import Array
-from evproc.framework.input_report import Entries, InputReport
+from evproc.framework.input_report import Entries, FileEvents, InputReport
 
 from .event_ranges import compact
 
@@ -122,7 +122,9 @@ class InputLedger:
         runs = self._done[: end[0] + 1]
         for number, segment in enumerate(runs):
             stop = end[1] if number == end[0] else len(segment.codes)
-            for code, count in _counts(segment.codes[:stop], segment.lengths[:stop]):
+            counts = _counts(segment.codes[:stop], segment.lengths[:stop])
+            _add_file(report.files, segment.file, counts)
+            for code, count in counts:
                 if code not in (Fate.PROCESS, Fate.NOT_REACHED, Fate.LOST):
                     name = Fate(code).name.lower()
                     report.left_out[name] = report.left_out.get(name, 0) + count
@@ -193,6 +195,14 @@ class InputLedger:
 def _counts(codes: Array, lengths: Array) -> list[tuple[int, int]]:
     """(code, entries) of some runs."""
     return [(int(code), int(lengths[codes == code].sum())) for code in np.unique(codes)]
+
+
+def _add_file(found: list[FileEvents], file: str, counts: list[tuple[int, int]]) -> None:
+    """Count the entries of a segment to its file."""
+    if not found or found[-1].file != file:
+        found.append(FileEvents(file, 0, 0))
+    found[-1].entries += sum(count for code, count in counts if code != Fate.NOT_REACHED)
+    found[-1].events += sum(count for code, count in counts if code == Fate.PROCESS)
 
 
 def _add_duplicates(found: list[Entries], segment: _Runs, stop: int) -> None:

@@ -1,4 +1,4 @@
-"""Which products an output module writes: an ordered list of patterns.
+"""Which products a source offers, or an output module writes: an ordered list of patterns.
 
 A plain pattern keeps, `drop PATTERN` drops; for each product, the last pattern that matches it decides. `*`, `?` and `[...]`
 match as in file names. The name of a collection stands for its fields.
@@ -7,6 +7,7 @@ match as in file names. The name of a collection stands for its fields.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from evproc.framework.errors import did_you_mean
@@ -36,6 +37,22 @@ def select_products(patterns: Sequence[str], offered: Catalog) -> tuple[list[str
             else:
                 kept[name] = None
     return [name for name in offered.products if name in kept], problems
+
+
+def offer_kept(patterns: Sequence[str], offered: Catalog) -> tuple[Catalog, list[str]]:
+    """What is left of an offer; the rest counts as what cannot be read, so that who reads it is told why."""
+    names, problems = select_products(patterns, offered)
+    kept = set(names)
+    products = {name: kind for name, kind in offered.products.items() if name in kept}
+    collections = {
+        name: left
+        for name, fields in offered.collections.items()
+        if (left := tuple(field for field in fields if f"{name}_{field}" in kept))
+    }
+    dropped = dict.fromkeys((name for name in offered.products if name not in kept), "the source's `keep` drops it")
+    return replace(
+        offered, products=products, collections=collections, unreadable=offered.unreadable | dropped
+    ), problems
 
 
 def _matches(pattern: str, offered: Catalog) -> list[str]:

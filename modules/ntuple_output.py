@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -68,7 +68,7 @@ class NtupleOutput(OutputModule):
         self._collections: dict[str, tuple[str, ...]] = {}
         self._inputs: tuple[str, ...] = ()
         self._keys: list[str] = []
-        self._provenance: dict[str, str] = {}
+        self._provenance: Callable[[], Mapping[str, Any]] = dict
         self._outcome: Mapping[str, Any] = {}
         self._reset()
 
@@ -143,7 +143,7 @@ class NtupleOutput(OutputModule):
         make_directory(self.path)
         self._reset()
         self._buffer = EventBuffer(self.config.buffer_events, BUFFER_BYTES)
-        self._provenance = dict(job.provenance)
+        self._provenance = job.record
         self._outcome = job.outcome
 
     # Events

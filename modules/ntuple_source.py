@@ -23,6 +23,7 @@ from .event_selection import needs_identity, selection_faults
 from .friend_catalog import add_friends, friend_faults
 from .input_files import InputFile, expand_files
 from .input_ledger import InputLedger
+from .keeping import offer_kept
 from .processed_lumis import LumiFile
 from .root_reading import open_reader
 from .source_config import NtupleConfig
@@ -91,6 +92,10 @@ class NtupleSource(Source):
             layout.where if len(files) == 1 else f"{layout.where} and {len(files) - 1} more files",
             tuple(file.path for file in files),
         )
+        if self.config.keep != ["*"]:
+            catalog, problems = offer_kept(self.config.keep, catalog)
+            if problems:
+                raise ConfigurationError([Fault(problem, self.label, "keep", self.where) for problem in problems])
         return add_friends(catalog, self.config, layout.identity, entries if complete else None, self.label, self.where)
 
     def _check_identity(self, identity: Mapping[str, str], where: str) -> None:

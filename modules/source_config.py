@@ -19,6 +19,10 @@ class NtupleConfig(Source.Config):
         description="files to read: paths, globs, URLs; each may end in `:tree`", min_length=1
     )
     tree: str = Parameter("Events", description="name of the TTree or RNTuple", min_length=1)
+    keep: list[str] = Parameter(
+        default_factory=lambda: ["*"],
+        description="patterns of the branches to offer; `drop PATTERN` leaves out; the last that matches decides",
+    )
     max_events: int = Parameter(-1, description="events to read at most; -1 reads all", ge=-1)
     skip_events: int = Parameter(0, description="events to leave out at the begin", ge=0)
     chunk: Annotated[int, Field(ge=1)] | Literal["auto"] = Parameter(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -51,7 +51,8 @@ class Settings:
     tree: str
     compression: Compression
     level: int
-    provenance: Mapping[str, str]
+    provenance: Callable[[], Mapping[str, Any]]
+    """What the file says of where it comes from; asked when it is completed."""
 
 
 class Writer(Protocol):
@@ -112,6 +113,7 @@ class TreeWriter:
             numbers = [schema[field].removeprefix("var * ") for field in group.members]
             types[group.name] = _record_lists(list(group.members.values()), numbers)
         self._file = _recreate(path, settings)
+        self._provenance = settings.provenance
         self._tree = self._file.mktree(settings.tree, types)
 
     def write(self, batch: Mapping[str, Column]) -> None:
@@ -127,7 +129,7 @@ class TreeWriter:
 
     def close(self) -> None:
         """Complete the file."""
-        self._file.close()
+        _complete(self._file, self._provenance)
 
 
 class RNTupleWriter:
@@ -138,6 +140,7 @@ class RNTupleWriter:
 
         forms = [ak.forms.from_type(awkward_type(kind)) for kind in schema.values()]
         self._file = _recreate(path, settings)
+        self._provenance = settings.provenance
         self._ntuple = self._file.mkrntuple(settings.tree, ak.forms.RecordForm(forms, list(schema)))
 
     def write(self, batch: Mapping[str, Column]) -> None:
@@ -150,7 +153,7 @@ class RNTupleWriter:
 
     def close(self) -> None:
         """Complete the file."""
-        self._file.close()
+        _complete(self._file, self._provenance)
 
 
 class ParquetWriter:
@@ -165,8 +168,8 @@ class ParquetWriter:
         for field, kind in schema.items():
             empty = ak.Array(ak.forms.from_type(awkward_type(kind)).length_zero_array())
             fields.append(pa.field(field, _arrow(empty).type, nullable="?" in kind))
-        metadata = {PROVENANCE: json.dumps(dict(settings.provenance))}
-        self._schema = pa.schema(fields, metadata=metadata)
+        self._schema = pa.schema(fields)
+        self._provenance = settings.provenance
         self._empty = True
         codec = {"zlib": "gzip", "none": "none"}.get(settings.compression, settings.compression)
         level = settings.level if codec in ("zstd", "gzip") else None
@@ -188,7 +191,10 @@ class ParquetWriter:
         """Complete the file."""
         if self._empty:  # readers stumble over a file without any row group
             self._writer.write_table(self._schema.empty_table())
-        self._writer.close()
+        try:
+            self._writer.add_key_value_metadata({PROVENANCE: json.dumps(dict(self._provenance()))})
+        finally:
+            self._writer.close()
 
 
 def count_entries(form: str, path: Path, tree: str) -> int:
@@ -212,10 +218,17 @@ def _recreate(path: Path, settings: Settings) -> Any:
 
     codecs = {"zstd": uproot.ZSTD, "lz4": uproot.LZ4, "zlib": uproot.ZLIB, "lzma": uproot.LZMA}
     codec = codecs.get(settings.compression)
-    file = uproot.recreate(path, compression=codec(settings.level) if codec and settings.level else None)
-    if settings.provenance:
-        file[PROVENANCE] = json.dumps(dict(settings.provenance))
-    return file
+    return uproot.recreate(path, compression=codec(settings.level) if codec and settings.level else None)
+
+
+def _complete(file: Any, provenance: Callable[[], Mapping[str, Any]]) -> None:
+    """Write where the events come from, and close the file."""
+    try:
+        said = dict(provenance())
+        if said:
+            file[PROVENANCE] = json.dumps(said)
+    finally:
+        file.close()
 
 
 def _tree_type(kind: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from evproc.framework.errors import did_you_mean
@@ -14,6 +15,18 @@ def repository_models(folder: Path) -> list[str]:
     if not folder.is_dir():
         raise ValueError(f"the model repository '{folder}' is not there")
     return sorted(entry.name for entry in folder.iterdir() if (entry / "config.pbtxt").is_file())
+
+
+def checksum(folder: Path, model: str) -> str:
+    """SHA-256, in hexadecimal, over names and contents of all files of a model; empty if there are none."""
+    files = sorted(path for path in (folder / model).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    if not files:
+        return ""
+    total = hashlib.sha256()
+    for path in files:
+        total.update(path.relative_to(folder / model).as_posix().encode() + b"\0")
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
 
 
 def read_metadata(folder: Path, model: str) -> ModelMetadata:

@@ -8,7 +8,6 @@ that the module declares. A server that cannot be reached is left out, with a wa
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from .contract import compare
 from .model_queue import ModelQueue, Policy, Server
 from .producer import Client, InferenceWork
 from .repository import read_metadata
+from .service_report import model_provenance, model_reports
 from .transport import Transport, open_transport
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ class InferenceService(Service):
         self._at_begin: dict[tuple[str, str], ModelStatistics] = {}
         self._at_end: dict[tuple[str, str], ModelStatistics] = {}
         self._embedded: EmbeddedServer | None = None
+        #: the address of the server of our own; empty if there is none
+        self._own_url = ""
         self._modules: dict[str, InferenceWork] = {}
         self._observers = Observers()
 
@@ -182,7 +184,7 @@ class InferenceService(Service):
         log = Path(fallback.log) if fallback.log else None
         self._embedded = EmbeddedServer(fallback.models, load=names, log=log, threads=fallback.threads)
         await self._embedded.start(fallback.start_timeout)
-        url = self._embedded.url
+        url = self._own_url = self._embedded.url
         transport = open_transport(url, shared_memory=self.config.shared_memory)
         server = self._add_server(url, transport, await transport.models(self.config.connect_timeout))
         embedded = self._embedded
@@ -241,36 +243,13 @@ class InferenceService(Service):
 
     def report(self) -> dict[str, Any]:
         """Per model and server: rows, requests, latency, and what the server says that it took of it."""
-        models = []
-        for (model, version, _), queue in self._queues.items():
-            for url, record in queue.records.items():
-                share = self._server_share(url, model, record.total_s)
-                models.append(
-                    {
-                        "model": model,
-                        "version": version or "latest",
-                        "server": url,
-                        "rows": record.rows,
-                        "requests": record.requests,
-                        "rows_per_request": record.rows / record.requests if record.requests else 0.0,
-                        "latency_median_s": record.quantile(0.5),
-                        "latency_p99_s": record.quantile(0.99),
-                        "latency_total_s": record.total_s,
-                        "server_share": share,
-                        "retries": record.retries,
-                        "failures": record.failures,
-                        "limit": _limit_hint(share),
-                    }
-                )
-        return {"models": models}
+        return {"models": model_reports(self._queues, self._at_begin, self._at_end)}
 
-    def _server_share(self, url: str, model: str, total: float) -> float | None:
-        """The part of the requests' time that the server spent on them, queueing included; None if it is not known."""
-        begin, end = self._at_begin.get((url, model)), self._at_end.get((url, model))
-        if begin is None or end is None or total <= 0:
-            return None
-        spent = end.queue + end.compute - begin.queue - begin.compute
-        return min(1.0, spent / total) if math.isfinite(spent) else None
+    def provenance(self) -> dict[str, Any]:
+        """Per model: name, versions, checksum where its files are at hand, and which servers answered how many rows."""
+        fallback = self.config.fallback
+        folder = Path(fallback.models) if fallback is not None else None
+        return model_provenance(self._queues, self._offers, self._own_url, folder)
 
 
 def _missing_parts() -> list[str]:
@@ -284,14 +263,6 @@ def _missing_parts() -> list[str]:
         except InferenceError as error:
             missing.append(str(error))
     return missing
-
-
-def _limit_hint(share: float | None) -> str:
-    if share is None:
-        return ""
-    if share >= 0.6:
-        return f"the server itself takes {share:.0%} of a request's time, so more servers would help"
-    return f"the server itself takes {share:.0%} of a request's time, the way there and back the rest"
 
 
 def _listed(names: list[str]) -> str:

@@ -26,6 +26,7 @@ _HELP = {
     "modules": "List the modules and services that are installed.",
     "new": "Begin a package with a module or service of your own.",
     "inspect": "Show what a data file holds.",
+    "provenance": "Show where the events of an output file come from.",
     "server": "Install, start and ask the inference server.",
 }
 

@@ -425,7 +425,7 @@ def test_two_outputs_to_one_file_are_refused(tmp_path: Path, make_columns: Make,
 
 def test_the_provenance_is_in_the_file(tmp_path: Path, make_columns: Make, job: Job) -> None:
     """What the job says of itself is stored with the events."""
-    job.provenance = {"hash": "abc"}
+    job.record = lambda: {"hash": "abc"}
     for form in ("ttree", "parquet"):
         path = path_for(tmp_path, form)
         write(NtupleOutput(file=str(path)), {"x": np.arange(4)}, make_columns, job)
@@ -433,7 +433,7 @@ def test_the_provenance_is_in_the_file(tmp_path: Path, make_columns: Make, job: 
         assert json.loads(str(file["evproc"])) == {"hash": "abc"}
     import pyarrow.parquet as pq
 
-    assert json.loads(pq.read_schema(tmp_path / "out.parquet").metadata[b"evproc"]) == {"hash": "abc"}
+    assert json.loads(pq.read_metadata(tmp_path / "out.parquet").metadata[b"evproc"]) == {"hash": "abc"}
 
 
 def test_a_file_that_came_out_short_is_not_given_its_name(

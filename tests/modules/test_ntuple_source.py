@@ -11,8 +11,9 @@ from typing import Any
 import awkward as ak
 import numpy as np
 import pytest
+import uproot
 
-from evproc.framework import Chunk, EventID, InputError
+from evproc.framework import Chunk, ConfigurationError, EventID, InputError
 from evproc.framework.columns import Column, Flat, Jagged, Nested, concatenate
 from evproc.modules import NtupleSource
 from evproc.modules import ntuple_source as source_module
@@ -358,3 +359,20 @@ def test_a_truncated_real_file(real_file: Find, tmp_path: Path) -> None:
     os.truncate(path, 150_000)
     with pytest.raises(InputError, match=r"cut\.root' is truncated: it should have 217945 bytes, and has 150000"):
         NtupleSource(files=str(path), tree="events").catalog()
+
+
+def test_a_source_offers_what_it_keeps(tmp_path: Path) -> None:
+    """Patterns leave branches and fields of collections out; who reads them is told why, and a wrong name has a near one."""
+    path = tmp_path / "in.root"
+    with uproot.recreate(path) as file:
+        file["Events"] = {
+            "x": np.arange(3),
+            "y": np.arange(3),
+            "Jet": ak.zip({"pt": [[1.0], [], [2.0]], "eta": [[0.0], [], [1.0]]}),
+        }
+    kept = NtupleSource(files=[str(path)], keep=["*", "drop y", "drop Jet_eta"]).catalog()
+    assert "x" in kept.products
+    assert kept.collections["Jet"] == ("pt",)
+    assert kept.unreadable["y"] == kept.unreadable["Jet_eta"] == "the source's `keep` drops it"
+    with pytest.raises(ConfigurationError, match=r"there is no product 'Jet_ptt'; did you mean 'Jet_pt'"):
+        NtupleSource(files=[str(path)], keep=["Jet_ptt"]).catalog()
