@@ -48,6 +48,22 @@ def origin_here(made: object = None) -> str:
     return f"{cause} [{where}]" if cause and where else cause or where
 
 
+class Owner:
+    """The process that a part belongs to, without keeping it alive. A copy, or what was pickled, belongs to none yet."""
+
+    __slots__ = ("_process",)
+
+    def __init__(self, process: Process | None = None) -> None:
+        self._process = weakref.ref(process) if process is not None else None
+
+    def __call__(self) -> Process | None:
+        """The process, if there is one."""
+        return self._process() if self._process is not None else None
+
+    def __reduce__(self) -> tuple[type[Owner], tuple[()]]:
+        return Owner, ()
+
+
 class Configured:
     """What modules and services have in common: a label, and parameters held against the nested class `Config`."""
 
@@ -73,7 +89,7 @@ class Configured:
         #: dotted key -> where its value comes from
         self._origins: dict[str, str] = {}
         self._faults: tuple[Fault, ...] = ()
-        self._owner: weakref.ref[Process] | None = None
+        self._owner = Owner()
         #: changes by modifiers, for when the part belongs to a process
         self._pending: list[Change] = []
         origin = origin_here(self)
@@ -114,7 +130,7 @@ class Configured:
 
     def _check_changeable(self) -> None:
         """Raise ConfigurationError if the process that it belongs to runs, or has run."""
-        owner = self._owner() if self._owner else None
+        owner = self._owner()
         if owner is not None:
             owner._check_changeable(self.label)
 

@@ -84,7 +84,8 @@ class Modifier(Condition):
 
     def holds(self, chosen: frozenset[str]) -> bool:
         """Whether it is among them, or one that has it with it is."""
-        pending, seen = [self], set()
+        pending: list[Modifier] = [self]
+        seen: set[str] = set()
         while pending:
             one = pending.pop()
             if one.name in chosen:

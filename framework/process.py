@@ -11,7 +11,6 @@ process.end = EndPath(process.out)
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path as FilePath
@@ -22,7 +21,7 @@ from pydantic import ValidationError
 from .aliases import Alias
 from .callers import caller
 from .config import Options, faults_of, is_placement
-from .configured import origin_here
+from .configured import Owner, origin_here
 from .errors import ConfigurationError, Fault, did_you_mean
 from .modifiers import all_chosen, apply_pending
 from .module import Module, Source
@@ -90,10 +89,10 @@ class Process:
         for other in self._tables():
             before = other.get(label) if other is table else other.pop(label, None)
             if before is not None:
-                before._owner = None
+                before._owner = Owner()
         part.label = label
         table[label] = part
-        part._owner = weakref.ref(self)
+        part._owner = Owner(self)
         if isinstance(part, SwitchProducer):
             part.join(self)
         apply_pending(self, part)
@@ -109,7 +108,7 @@ class Process:
     def __delattr__(self, label: str) -> None:
         part = getattr(self, label)
         self._check_changeable(label)
-        part.label, part._owner = "", None
+        part.label, part._owner = "", Owner()
         for table in self._tables():
             table.pop(label, None)
 

@@ -40,7 +40,7 @@ class SwitchProducer(Module):
         case: str = Parameter(description="the case that is chosen")
 
     def __init__(self, case: str | Callable[[Process], str] = "", /, **cases: Any) -> None:
-        chosen = cases.pop(CASE, case)
+        chosen: Any = cases.pop(CASE, case)
         self.cases: dict[str, Module] = cases
         wrong = {name: type(part).__name__ for name, part in cases.items() if not isinstance(part, Module)}
         if wrong or not cases:
@@ -85,7 +85,7 @@ class SwitchProducer(Module):
                 self.cases[name].set(**({rest: value} if rest else value))
             else:
                 super().set(**{key: value})
-        owner = self._owner() if self._owner else None
+        owner = self._owner()
         if owner is not None:
             self._wrong_function = ""
             owner.modules[self.label] = self.chosen
@@ -102,9 +102,12 @@ class SwitchProducer(Module):
         case = self._parameters[CASE]
         found = []
         for fault in super().faults():
-            known = [CASE, *self.cases, *(f"{name}.{fault.key}" for name in self.cases)]
+            inner = (f"{name}.{key}" for name, part in self.cases.items() for key in part.Config.model_fields)
+            known = [CASE, *self.cases, *inner]
             unknown = fault.message.startswith("unknown parameter")
-            message = f"unknown parameter '{fault.key}'{did_you_mean(fault.key, known)}" if unknown else fault.message
+            hint = f"; those of a case are named {self.label}.{next(iter(self.cases))}.{fault.key}"
+            near = did_you_mean(fault.key, known) or hint
+            message = f"unknown parameter '{fault.key}'{near}" if unknown else fault.message
             found.append(Fault(message, fault.label, fault.key, fault.where))
         if self._wrong_function:
             found.append(Fault(self._wrong_function, self.label, where=self.where))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 import re
+import sys
+from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
 
 from evproc.framework import Block, ConfigurationError, Event, Parameter, Path, Process, Producer, Task
+from evproc.framework.documents import format_document
+from evproc.framework.loading import dump, load, results_hash
 from tests.framework.core_toys import Add, Call, Divisible, Look, numbers
 
 
@@ -190,3 +195,41 @@ def test_a_clone_of_a_process_is_its_own() -> None:
     assert clone.options.block == 4
     assert clone._parts().keys() == process._parts().keys()
     assert all(clone._parts()[label] is not part for label, part in process._parts().items())
+
+
+def test_a_process_can_be_pickled() -> None:
+    """Parts and paths go to another process of the machine with their labels; nobody has run them there."""
+    process = small_process()
+    process.run()
+    again = pickle.loads(pickle.dumps(process))
+    assert again.add.config.plus == 1
+    assert again.select.labels() == ["even", "add", "look"]
+    assert results_hash(again) == results_hash(process)
+
+
+STUDY = FilePath(__file__).parent.parent.parent / "docs" / "examples" / "study.py"
+
+
+@pytest.mark.parametrize("form", ["yaml", "json"])
+@pytest.mark.parametrize("full", [True, False])
+def test_all_of_the_language_together_survives_a_dump(
+    tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch, form: str, full: bool
+) -> None:
+    """Arguments, a fragment, a modifier, a function, a switch and an alias: a dump loads with the same hash and dump."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    process = load(STUDY, ["--jets", "3"], ["tight"])
+    process.customise(f"{STUDY.parent / 'quick.py'}:quick")
+    process.override("total.case", "vector")
+    process.override("total.scalar.pt", "Muon_pt")
+    data = dump(process, full=full, directory=tmp_path)
+    assert (data["arguments"], data["modifiers"]) == (["--jets", "3"], ["tight"])
+    assert data["modules"]["busy"]["above"] == 120.0
+    assert data["modules"]["two_jets"]["at_least"] == 3
+    assert data["modules"]["source"]["max_events"] == 50
+    expected = results_hash(process)
+    assert results_hash(load(STUDY)) != expected
+    path = tmp_path / f"study.{form}"
+    path.write_text(format_document(data, form))
+    again = load(path)
+    assert results_hash(again) == results_hash(again.clone()) == expected
+    assert dump(again, full=full, directory=tmp_path) == data

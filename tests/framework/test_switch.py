@@ -163,11 +163,15 @@ def test_wrong_switches_are_faults(switch: SwitchProducer, text: str) -> None:
     assert any(text in fault for fault in found), found
 
 
-def test_a_wrong_parameter_of_a_switch_names_the_cases() -> None:
-    """-o energy.plus, where the parameter belongs to a case, is answered with the nearest key."""
-    process = process_with(cases())
-    process.override("energy.remote_plus", 2)
-    assert any("unknown parameter 'remote_plus'" in fault for fault in faults_of(process))
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [("plus", "; those of a case are named energy.local.plus"), ("remote_plus", "; did you mean 'remote.plus'?")],
+)
+def test_a_wrong_parameter_of_a_switch_names_the_cases(key: str, hint: str) -> None:
+    """-o energy.plus, where the parameter belongs to a case, is answered with the nearest key, or with how it is named."""
+    process = process_with(SwitchProducer(local=Add(), remote=Add(plus=2)))
+    process.override(f"energy.{key}", 2)
+    assert any(fault.startswith(f"energy.{key}: unknown parameter '{key}'{hint}") for fault in faults_of(process))
 
 
 def test_what_is_no_producer_cannot_be_a_case() -> None:
