@@ -49,7 +49,8 @@ class SwitchProducer(Module):
         for name, part in cases.items():
             if part.label:
                 raise ValueError(f"case '{name}' has the label '{part.label}' already; use a clone")
-        self._function: Callable[[Process], str] | None = chosen if callable(chosen) else None
+        function: Any = chosen if callable(chosen) else None
+        self._function: Callable[[Process], str] | None = function
         self._wrong_function = ""
         super().__init__(case=next(iter(cases)) if callable(chosen) or not chosen else chosen)
 

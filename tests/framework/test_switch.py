@@ -165,7 +165,7 @@ def test_wrong_switches_are_faults(switch: SwitchProducer, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("key", "hint"),
-    [("plus", "; those of a case are named energy.local.plus"), ("remote_plus", "; did you mean 'remote.plus'?")],
+    [("plus", "; those of a case are named energy.local.plus"), ("remote_plus", "; did you mean 'remote.plus'")],
 )
 def test_a_wrong_parameter_of_a_switch_names_the_cases(key: str, hint: str) -> None:
     """-o energy.plus, where the parameter belongs to a case, is answered with the nearest key, or with how it is named."""
