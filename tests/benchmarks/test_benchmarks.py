@@ -14,6 +14,7 @@ from benchmarks import common
 
 FIGURES = {
     "loop": ["ratio", "wait_us"],
+    "topology": ["us_per_module_event", "compile_s"],
     "observing": ["timing", "tracer", "memory"],
     "read": ["per_event", "columnar"],
     "inference": ["vs_per_event", "vs_columnar"],
@@ -24,6 +25,8 @@ FIGURES = {
 BARS = {
     "ratio": (2.5, 1.5),
     "wait_us": (2.0, 1.0),
+    "us_per_module_event": (0.15, 0.08),
+    "compile_s": (0.2, None),
     "timing": (1.03, 1.01),
     "tracer": (1.15, 1.05),
     "memory": (1.2, 1.1),
