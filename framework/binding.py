@@ -10,7 +10,7 @@ import numpy as np
 from .aliases import AliasNames
 from .block import Block
 from .columns import Column, as_column
-from .errors import EvprocError, InternalError, in_context
+from .errors import EvprocError, in_context
 from .event import Columns, Event
 from .flow import KINDS, Flow, kind_of
 from .module import ExternalWork, products_of, uses_columns
@@ -195,8 +195,6 @@ class Binding:
 
     def failure(self, block: Block, number: int | None, error: BaseException) -> EvprocError:
         """The error of a module, with its context: method, module, path, event and file."""
-        if isinstance(error, InternalError):
-            return error
         store = block.store
         number = 0 if store.size == 1 else number
         first, last = store.event_id(0), store.event_id(store.size - 1)

@@ -52,7 +52,9 @@ def show(error: Exception, full: bool = False) -> None:
     text = str(error) if known else f"unexpected {_described(error, inside=True)}"
     typer.echo(f"{typer.style('error:', fg='red', bold=True)} {text}", err=True)
     cause = _cause(error)
-    while cause is not None:
+    seen: list[BaseException] = [error]  # an error may be its own cause
+    while cause is not None and cause not in seen:
+        seen.append(cause)
         place = _place(cause)
         foreign = not isinstance(cause, EvprocError) and "\n" in str(cause)
         if foreign:
