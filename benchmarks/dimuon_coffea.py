@@ -45,13 +45,14 @@ class Dimuon(processor.ProcessorABC):
 
 def run_coffea(file: str, chunk: int, *, nano: bool) -> tuple[int, Any]:
     """Run the selection with coffea's Runner: the events read, and the histogram."""
+    schema: Any = NanoAODSchema if nano else BaseSchema
     runner = processor.Runner(
         executor=processor.IterativeExecutor(compression=None, status=False),
         pre_executor=processor.IterativeExecutor(compression=None, status=False),
-        schema=NanoAODSchema if nano else BaseSchema,
+        schema=schema,
         chunksize=chunk,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the ntuple has no indices from one collection into another
-        found = runner({"data": [file]}, processor_instance=Dimuon(nano), treename="Events")
+        found: Any = runner({"data": [file]}, processor_instance=Dimuon(nano), treename="Events")
     return found["events"], found["mass"]

@@ -111,12 +111,13 @@ def test_what_failures_do_does_not_depend_on_blocks(
     size of blocks, the number of streams and the budget of work in flight."""
     modules, paths = job
     results: list[Any] = []
-    for options in (
+    choices: tuple[dict[str, Any], ...] = (
         {"block": 1, "streams": 1},
         {"block": 7, "streams": 16},
         {"block": 1000, "streams": 1},
         {"block": 1000, "in_flight": 1e-6},
-    ):
+    )
+    for options in choices:
         process = Process("RANDOM", **options)
         process.policy = ExceptionPolicy(try_to_continue=["Exception"])
         process.source = numbers(EVENTS, chunk=17)

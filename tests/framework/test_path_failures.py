@@ -179,7 +179,7 @@ def test_where_modules_have_failed_paths_come_to_what_a_walk_along_them_does(
         walked = [walk(path, event, answers, failed) for event in range(SIZE)]
         found = states(block, schedule.placed[report.label], schedule.masks)
         assert found.tolist() == [state for state, _ in walked]
-        ends = [state for state, _ in walked]
+        ends = [int(state) for state, _ in walked]
         assert (report.passed, report.failed, report.exceptions) == (ends.count(1), ends.count(2), ends.count(3))
         for module in report.modules:
             assert module.rejected == walked.count((PathState.FAIL, module.label))

@@ -33,6 +33,7 @@ from tests.framework.core_toys import (
     numbers,
     schedule_of,
 )
+from tests.root_files import open_root
 
 EVENTS = 30
 BLOCKS = pytest.mark.parametrize("block", [1, 7, 1000])
@@ -159,7 +160,6 @@ def test_an_analyzer_on_a_path_delays_its_result() -> None:
 @pytest.mark.parametrize("path", [EndPath, FinalPath])
 def test_outputs_keep_results_by_patterns(path: type, block: int, tmp_path: FilePath) -> None:
     """`*` keeps a bool branch for each path; states are kept where a pattern names them; `drop` leaves out."""
-    import uproot
 
     process = process_of(block=block)
     files = {name: tmp_path / f"{name}.root" for name in ("all", "named", "without")}
@@ -169,17 +169,17 @@ def test_outputs_keep_results_by_patterns(path: type, block: int, tmp_path: File
     process.end = path(process.all, process.named, process.without)
     process.run()
     n = np.arange(EVENTS)
-    with uproot.open(files["all"]) as file:
+    with open_root(files["all"]) as file:
         assert set(file["Events"].keys()) == {
             *("run", "luminosityBlock", "event", "x", "y", "ny", "TriggerResults_even", "TriggerResults_third")
         }
         assert file["Events"]["TriggerResults_third"].array(library="np").dtype == np.bool_
         assert file["Events"]["TriggerResults_third"].array(library="np").tolist() == (n % 3 == 0).tolist()
-    with uproot.open(files["named"]) as file:
+    with open_root(files["named"]) as file:
         assert file["Events"]["PathStatus_even"].array(library="np").tolist() == (1 + n % 2).tolist()
         assert "PathStatus_third" in file["Events"].keys()  # noqa: SIM118 - a tree is no dict
         assert file["Events"]["TriggerResults_even"].array(library="np").tolist() == (n % 2 == 0).tolist()
-    with uproot.open(files["without"]) as file:
+    with open_root(files["without"]) as file:
         assert file["Events"]["event"].array(library="np").tolist() == list(range(1, EVENTS, 2))
         assert not [name for name in file["Events"].keys() if "_" in name]  # noqa: SIM118 - a tree is no dict
 

@@ -251,8 +251,8 @@ def test_an_unknown_member_in_a_configuration_is_named_with_the_nearest(tmp_path
     ]
 
 
-FILTERS = {"two": 2, "three": 3, "five": 5}
-MARKED = [f"{before}{label}{after}" for label in FILTERS for before, after in (("", ""), ("~", ""), ("ignored(", ")"))]
+DIVISORS = {"two": 2, "three": 3, "five": 5}
+MARKED = [f"{before}{label}{after}" for label in DIVISORS for before, after in (("", ""), ("~", ""), ("ignored(", ")"))]
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
@@ -267,21 +267,21 @@ def test_masks_are_what_a_walk_along_each_path_says(
 ) -> None:
     """Over random paths: who runs for which event, once, and what an output gets, are as if events went one by one."""
     process = process_of(block=block)
-    for (label, by), kind in zip(FILTERS.items(), kinds, strict=True):
+    for (label, by), kind in zip(DIVISORS.items(), kinds, strict=True):
         setattr(process, label, kind(by=by))
     process.a, process.b, process.out = Add(), AddColumns(), Write(select=[select])
     for number, members in enumerate(paths):
         setattr(process, f"path{number}", Path(*members))
     process.end = EndPath(process.out)
     report = process.run()
-    ran: dict[str, set[int]] = {label: set() for label in ("a", "b", *FILTERS)}
+    ran: dict[str, set[int]] = {label: set() for label in ("a", "b", *DIVISORS)}
     passed: list[set[int]] = [set() for _ in paths]
     for number, members in enumerate(paths):
         for event in range(EVENTS):
             for text in members:
                 member = parse(text)
                 ran[member.label].add(event)
-                yes = member.label not in FILTERS or event % FILTERS[member.label] == 0
+                yes = member.label not in DIVISORS or event % DIVISORS[member.label] == 0
                 if member.mark is not Mark.IGNORED and yes is (member.mark is Mark.INVERTED):
                     break
             else:

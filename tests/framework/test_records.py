@@ -16,6 +16,7 @@ from evproc.framework.columns import Column, Flat, Jagged
 from evproc.framework.records import records, unnamed
 from evproc.framework.testing import run_module
 from evproc.modules import NtupleOutput, NtupleSource
+from tests.root_files import open_root
 
 OFFSETS = np.array([3, 5, 5, 6])
 PT, ETA = np.arange(8.0), np.arange(8.0) / 10
@@ -80,18 +81,19 @@ def dimuons(count: int) -> list[dict[str, Any]]:
     made = []
     for _ in range(count):
         n = int(random.integers(2, 5))
-        fields = {"pt": (5, 50), "eta": (-2, 2), "phi": (-3, 3), "mass": (0.1, 0.2)}
-        made.append({"Muon": {name: random.uniform(*limits, n) for name, limits in fields.items()}})
+        fields: dict[str, tuple[float, float]] = {"pt": (5, 50), "eta": (-2, 2), "phi": (-3, 3), "mass": (0.1, 0.2)}
+        made.append({"Muon": {name: random.uniform(limits[0], limits[1], n) for name, limits in fields.items()}})
     return made
 
 
 def test_vectors_do_what_vector_does() -> None:
     """`+`, `.mass` and `.deltaR` of `columns.vectors` are those of the library, for blocks of any size."""
     sample = dimuons(40)
-    first, second = (
+    momenta: list[Any] = [
         vector.array({name: [event["Muon"][name][at] for event in sample] for name in ("pt", "eta", "phi", "mass")})
         for at in (0, 1)
-    )
+    ]
+    first, second = momenta
     for block in (1, 7, 1000):
         made = run_module(Pairs(), sample, block=block)
         assert [event["mass"] for event in made] == pytest.approx((first + second).mass, rel=1e-12)
@@ -131,7 +133,7 @@ def test_files_hold_no_names(form: str, tmp_path: FilePath) -> None:
         assert "Momentum" not in str(found.type)
         assert len(found["pairs_p4"].fields) == 4
     else:
-        with uproot.open(out) as file:
+        with open_root(out) as file:
             found = file["Events"].arrays()
     assert found["pairs_muons"]["pt"].to_list() == [list(pt) for pt in arrays["Muon_pt"]]
     assert found["heavier"].to_list() == [2 * mass for mass in found["pairs_mass"].to_list()]

@@ -18,6 +18,7 @@ from evproc.framework.dumping import results_hash
 from evproc.framework.testing import EventSource
 from tests.framework.core_toys import Look, Write, numbers
 from tests.framework.failing_toys import FailsEvent
+from tests.root_files import open_root
 
 WORKFLOW = '''
 import os
@@ -58,9 +59,8 @@ def evproc(*arguments: str) -> Any:
 
 
 def written(file: str = "inverse.root") -> list[int]:
-    import uproot
 
-    with uproot.open(file) as root:
+    with open_root(file) as root:
         return root["Events"]["x"].array(library="np").tolist()  # type: ignore[no-any-return]
 
 
@@ -110,7 +110,6 @@ def test_failed_events_are_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_output_says_which_events_it_lacks(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What has failed in a job is in the files that it writes; nothing is said of a job without failures."""
     import pyarrow.parquet as pq
-    import uproot
 
     for modulus, expected in (
         ("5", {"events": 5, "modules": [["inverse", "ZeroDivisionError", "try_to_continue", 5]]}),
@@ -121,14 +120,14 @@ def test_an_output_says_which_events_it_lacks(form: str, monkeypatch: pytest.Mon
         if form == "parquet":
             said = pq.read_metadata("inverse.root").metadata[b"evproc_outcome"]
         else:
-            with uproot.open("inverse.root") as file:
+            with open_root("inverse.root") as file:
                 said = str(file["evproc_outcome"])
         found = json.loads(said)["failed_events"]
         assert found["events"] == expected["events"]
         assert [list(entry.values()) for entry in found["modules"]] == expected["modules"]
     Path("good.txt").write_text("1:1:1")
     evproc("run", "workflow.py", "--only", "good.txt")
-    with uproot.open("inverse.root") as file:
+    with open_root("inverse.root") as file:
         assert "evproc_outcome" not in file
 
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from evproc.framework import EndPath, Path, Process, Task
@@ -25,7 +27,7 @@ from tests.framework.core_toys import (
 )
 
 
-def process_of(events: int = 30, **options: object) -> Process:
+def process_of(events: int = 30, **options: Any) -> Process:
     """A process with events that hold their number as x."""
     process = Process("P", **options)
     process.source = numbers(events, chunk=11)

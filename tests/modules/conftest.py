@@ -20,11 +20,6 @@ from evproc.modules.column_types import as_column
 REAL_DATA = Path(os.environ.get("EVPROC_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 
 
-def open_root(path: str | Path) -> Any:
-    """A ROOT file, as untyped as uproot's objects are."""
-    return uproot.open(path)
-
-
 def new_root(path: str | Path) -> Any:
     """A new ROOT file."""
     return uproot.recreate(path)

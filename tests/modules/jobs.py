@@ -7,8 +7,7 @@ from typing import Any
 
 from evproc.framework import Analyzer, EndPath, Event, Process, Report
 from evproc.modules import NtupleSource
-
-from .conftest import open_root
+from tests.root_files import open_root
 
 START = 10_000_000_000
 """The event number of entry 0 of the ntuples that the tests write."""

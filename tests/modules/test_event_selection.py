@@ -18,8 +18,8 @@ from evproc.framework import ConfigurationError, InputError
 from evproc.framework.event import EventIDs
 from evproc.modules.event_index import EventIndex, Hashed, repeated
 from evproc.modules.event_ranges import Keys, Unfit, compact, event_ranges, keys_of, lumi_mask
+from tests.root_files import open_root
 
-from .conftest import open_root
 from .jobs import START, job, run
 
 Write = Callable[..., str]

@@ -12,8 +12,9 @@ import pytest
 
 from evproc.framework import ConfigurationError, InputError
 from evproc.modules import Friend, friend_files
+from tests.root_files import open_root
 
-from .conftest import events_arrays, new_root, open_root
+from .conftest import events_arrays, new_root
 from .jobs import START, damage, job, run
 
 Write = Callable[..., str]

@@ -14,8 +14,7 @@ import pytest
 
 from evproc.framework import Columns, Job, OutputError
 from evproc.modules import Histogram, HistogramAnalyzer
-
-from .conftest import open_root
+from tests.root_files import open_root
 
 Make = Callable[..., Columns]
 BINS: dict[str, Any] = {"bins": 4, "start": 0.0, "stop": 4.0}

@@ -33,8 +33,7 @@ from evproc.modules import (
     RangeFilter,
     ScalarSumFilter,
 )
-
-from .conftest import open_root
+from tests.root_files import open_root
 
 Write = Callable[..., str]
 

@@ -22,8 +22,9 @@ from evproc.modules import NtupleOutput, NtupleSource
 from evproc.modules.collections_of import find_collections
 from evproc.modules.column_types import as_column, column_type
 from evproc.modules.output_schema import IDENTITY
+from tests.root_files import open_root
 
-from .conftest import events_arrays, open_root
+from .conftest import events_arrays
 
 Make = Callable[..., Columns]
 FORMATS = pytest.mark.parametrize("form", ["ttree", "rntuple", "parquet"])

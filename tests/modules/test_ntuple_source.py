@@ -17,8 +17,9 @@ from evproc.framework import Chunk, ConfigurationError, EventID, InputError
 from evproc.framework.columns import Column, Flat, Jagged, Nested, concatenate
 from evproc.modules import NtupleSource
 from evproc.modules import ntuple_source as source_module
+from tests.root_files import open_root
 
-from .conftest import new_root, open_root
+from .conftest import new_root
 
 Write = Callable[..., str]
 Find = Callable[[str], str]

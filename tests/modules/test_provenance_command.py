@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from evproc.framework.cli.main import app
 from evproc.framework.loading import load
 from evproc.modules.provenance_command import read_provenance
+from tests.root_files import open_root
 
 WORKFLOW = """
 from evproc.framework import EndPath, Path, Process
@@ -81,7 +82,7 @@ def values(form: str, file: str) -> ak.Array:
     """The events of a file."""
     if form == "parquet":
         return ak.from_parquet(file)["x"]
-    with uproot.open(file) as opened:
+    with open_root(file) as opened:
         return opened["Events"]["x"].array()
 
 

@@ -24,6 +24,7 @@ from evproc.framework.process import Process
 from evproc.sonic_client.embedded import EmbeddedServer
 from evproc.sonic_client.fake import FakeModel, FakeServer
 from evproc.sonic_client.tensors import TensorSpec
+from tests.root_files import open_root
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = ROOT / "workflows"
@@ -67,11 +68,6 @@ def configured(workflow: str | Path, settings: dict[str, Any]) -> Process:
     for key, value in settings.items():
         process.override(key, value)
     return process
-
-
-def open_root(path: str | Path) -> Any:
-    """A ROOT file, as untyped as uproot's objects are."""
-    return uproot.open(path)
 
 
 def branches(file: str | Path, tree: str = "Events") -> dict[str, Any]:

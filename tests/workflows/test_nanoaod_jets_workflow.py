@@ -15,7 +15,8 @@ import pytest
 from evproc.producers.jets.features import corrected_pt, jet_features
 from evproc.producers.jets.producer import JET_FIELDS
 from evproc.sonic_client.embedded import EmbeddedServer
-from tests.workflows.conftest import MODELS, WORKFLOWS, Done, assert_same, bits, branches, configured, open_root
+from tests.root_files import open_root
+from tests.workflows.conftest import MODELS, WORKFLOWS, Done, assert_same, bits, branches, configured
 
 TTBAR = "nanoAOD_2015_CMS_Open_Data_ttbar.root"
 
