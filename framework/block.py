@@ -23,6 +23,10 @@ _NOT = bytes([1]) + bytes(255)
 """Turns flags of a filter round."""
 
 
+LARGE = 256
+"""Events from which on NumPy is faster than a loop."""
+
+
 @dataclass(slots=True)
 class Piece:
     """External work of some events of a block, between `acquire` and `produce`."""
@@ -135,7 +139,11 @@ class Block:
         if mask.inverted:
             flags = flags.translate(_NOT)
         if parent is None and not broken:
-            return None if all(flags) else list(compress(range(self.store.size), flags))
+            if 0 not in flags:
+                return None
+            if self.store.size < LARGE:
+                return list(compress(range(self.store.size), flags))
+            return np.flatnonzero(np.frombuffer(flags, np.uint8)).tolist()
         every = range(self.store.size) if parent is None else parent
         return [number for number in every if flags[number] and (not broken or number not in broken)]
 
@@ -177,7 +185,7 @@ class Block:
             flags[:] = (
                 bytes(map(bool, answers)) if isinstance(answers, list) else np.asarray(answers, np.uint8).tobytes()
             )
-            return sum(flags)
+            return flags.count(1)
         for number, answer in zip(index, answers, strict=True):
             flags[number] = bool(answer)
         return sum(1 for answer in answers if answer)

@@ -174,11 +174,13 @@ class Columns:
     `columns.vectors("Jet")` the records as vectors.
     """
 
-    __slots__ = ("_index", "_view")
+    __slots__ = ("_index", "_rows", "_view")
 
     def __init__(self, view: View, index: Sequence[int] | None) -> None:
         self._view = view
         self._index = index
+        #: the same as an array, made once for all columns
+        self._rows: Array | None = None
 
     def __len__(self) -> int:
         return self._view.store.size if self._index is None else len(self._index)
@@ -187,7 +189,9 @@ class Columns:
         """The column of a product, for the events that reach this module."""
         if key not in self._view.allowed:
             raise self._view.undeclared(key)
-        return self._view.column(key, self._index)
+        if self._index is not None and self._rows is None:
+            self._rows = np.asarray(self._index, dtype=np.int64)
+        return self._view.column(key, self._rows)
 
     def __getitem__(self, key: str) -> Any:
         fields = self._view.allowed.get(key)

@@ -209,13 +209,13 @@ class Store:
             self.columns[key] = column
             self._gaps[key] = np.asarray(index, dtype=np.int64)
 
-    def column(self, key: str, index: Sequence[int] | None) -> Column:
+    def column(self, key: str, index: Sequence[int] | Array | None) -> Column:
         """The column of a product for the events of `index` (None: all)."""
         column = self.columns.get(key)
         if column is None:
             values = self.lists[key]
             if index is not None:
-                values = [values[number] for number in index]
+                values = [values[number] for number in np.asarray(index).tolist()]
             elif isinstance(values, Partial):
                 values = [values[number] for number in range(self.size)]
             try:
@@ -289,7 +289,7 @@ class View(dict[str, Any]):
         self[key] = values
         return values
 
-    def column(self, key: str, index: Sequence[int] | None) -> Column:
+    def column(self, key: str, index: Sequence[int] | Array | None) -> Column:
         """The column of a product for the events of `index` (None: all)."""
         return self.store.column(key, index)
 

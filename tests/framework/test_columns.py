@@ -21,6 +21,8 @@ from evproc.framework.columns import (
     concatenate,
     offsets_from_counts,
 )
+from evproc.framework.store import View
+from evproc.framework.testing import make_store
 from tests.strategies import columns, jaggeds, plain
 
 
@@ -224,3 +226,26 @@ def test_nbytes_counts_the_rows_shown() -> None:
     assert column.slice(0, 2).nbytes == 2 * 12 + 3 * 8
     assert Flat(np.zeros((10, 2))).slice(0, 3).nbytes == 48
     assert Jagged(np.zeros(1, np.int64), np.zeros(0)).nbytes == 8
+
+
+@given(columns(events=6), st.lists(st.integers(0, 5), max_size=8))
+def test_values_of_some_events_are_those_of_all(column: Column, index: list[int]) -> None:
+    """Values made for the events that a step reads, in one go or one by one, are those that all events would get."""
+    column = column.slice(0, 6)
+    if isinstance(column, Nested):
+        return
+    every = [np.asarray(value) for value in column.per_event()]
+    for number, value in zip(index, column.per_event_of(index), strict=True):
+        one = column.one(number)
+        assert np.asarray(value).tobytes() == every[number].tobytes() == np.asarray(one).tobytes()
+        assert np.asarray(value).dtype == every[number].dtype == np.asarray(one).dtype
+
+
+@pytest.mark.parametrize("passing", [[], [1], [0, 7], list(range(10))])
+def test_few_events_of_a_block_read_what_all_would(passing: list[int]) -> None:
+    """A view for some events gives their values, and those of any other event that is asked for."""
+    store = make_store({"n": np.arange(10), "pt": [np.arange(number, dtype=np.float32) for number in range(10)]})
+    view = View(store, {"n": None, "pt": None}, "module", passing)
+    for number in [*passing, 9, 3]:
+        assert view["n"][number] == number
+        assert view["pt"][number].tolist() == list(range(number))
