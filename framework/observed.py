@@ -59,6 +59,8 @@ class ObservedEngine(Engine):
 
     def _open(self, reader: Reader) -> Block:
         block = super()._open(reader)
+        if not (self._observers.block_begin or self._observers.block_end or self._observers.load):
+            return block
         store = block.store
         first, last = store.event_id(0), store.event_id(store.size - 1)
         info = BlockInfo(block.number, store.size, first, last, store.where, perf_counter())
@@ -72,8 +74,8 @@ class ObservedEngine(Engine):
         super()._end(block)
         if self._products:
             self._products.block_ended(block)
-        info = self._opened.pop(block.number)
-        if self._observers.block_end:
+        info = self._opened.pop(block.number, None)
+        if self._observers.block_end and info:
             self._observers.block_end(info._replace(end=perf_counter()))
         self._tell_load()
 

@@ -78,9 +78,13 @@ class Sampler:
         self._tell = tell
         self._each, self._within = cost_of_timing()
         self._place = 0.5
+        #: no stretch can be afforded before the module has cost so much, s
+        self._due = 0.0
 
     def timed(self, sweep: Sweep, phase: str, events: Sequence[Any]) -> Sweep:
         """The sweep, with calls of it timed if that can be afforded."""
+        if self._tally.cpu_s < self._due:
+            return sweep
         start, calls = self.plan(len(events))
         return TimedSweep(self, sweep, phase, events, start, calls) if calls else sweep
 
@@ -92,7 +96,7 @@ class Sampler:
         afforded = (self._share * (self._tally.cpu_s + unpaid) + CREDIT - self.spent - FIXED) / self._each
         if not self.spent:
             afforded = max(afforded, LEAST)
-        elif afforded < LEAST and afforded < left:
+        elif not left or (afforded < LEAST and afforded < left):
             return 0, 0
         calls = min(left, int(afforded))
         self._place = (self._place + GOLDEN) % 1.0
@@ -105,6 +109,7 @@ class Sampler:
         begin, within = perf_counter(), self._within
         self._tell(CallsInfo(self._tally.label, phase, events, [max(0.0, time - within) for time in times]))
         self.spent += perf_counter() - begin
+        self._due = (self.spent + FIXED + min(LEAST, len(times)) * self._each - CREDIT) / max(self._share, 1e-9)
 
 
 class TimedSweep(Sweep):
