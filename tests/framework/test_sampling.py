@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from evproc.framework import sampling
 from evproc.framework.observations import CallsInfo
 from evproc.framework.report import ModuleReport
 from evproc.framework.sampling import CREDIT, FIXED, LEAST, Sampler, TimedSweep, cost_of_timing
@@ -66,12 +67,14 @@ def test_an_error_names_its_event(bad: int) -> None:
     assert sweep.place == bad
 
 
-def test_timing_costs_a_share() -> None:
+def test_timing_costs_a_share(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is spent stays within the share and the first credit; a slow module is timed for every event."""
+    each = 2e-7
+    monkeypatch.setattr(sampling, "cost_of_timing", lambda: (each, 0.0))
+    monkeypatch.setattr(sampling, "perf_counter", lambda: 0.0)
     tally = ModuleReport("m", "M", "producer")
     told: list[CallsInfo] = []
     sampler = Sampler(tally, 0.01, told.append)
-    each, _ = cost_of_timing()
     events = list(range(2000))
     sampled = 0
     for _ in range(500):
