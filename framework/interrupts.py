@@ -12,11 +12,14 @@ import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+loop_factory: ContextVar[Callable[[], asyncio.AbstractEventLoop] | None] = ContextVar("loop_factory", default=None)
+"""What makes the event loops of jobs; None: asyncio's own. Tests have another time in theirs."""
 
 
 class Interrupts:
@@ -60,7 +63,8 @@ def run_anywhere(work: Callable[[Interrupts], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine to its end, in a thread of its own if this one has a running loop."""
     interrupts = Interrupts()
     if not _in_loop():
-        return asyncio.run(work(interrupts))
+        return _run(work(interrupts))
+    context = copy_context()
     results: list[T] = []
     errors: list[BaseException] = []
     done = threading.Event()
@@ -68,7 +72,7 @@ def run_anywhere(work: Callable[[Interrupts], Coroutine[Any, Any, T]]) -> T:
 
     def target() -> None:
         try:
-            results.append(asyncio.run(work(interrupts)))
+            results.append(context.run(_run, work(interrupts)))
         except BaseException as error:
             errors.append(error)
         finally:
@@ -88,6 +92,11 @@ def run_anywhere(work: Callable[[Interrupts], Coroutine[Any, Any, T]]) -> T:
     if errors:
         raise errors[0]
     return results[0]
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=loop_factory.get()) as runner:
+        return runner.run(work)
 
 
 def _in_loop() -> bool:

@@ -257,8 +257,16 @@ class ObservedReader(Reader):
     def __init__(self, observers: Observers, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._observers = observers
-        self._number = 0
+        self._number = self._reads = 0
         self._begin = self._end = 0.0
+
+    def read_ahead(self) -> None:
+        """Start to read the next chunk, if none is being read and the budget allows; and say so."""
+        before = self.reading
+        super().read_ahead()
+        if self.reading and not before and self._observers.read:
+            self._reads += 1
+            self._observers.read(self._reads)
 
     def _next_chunk(self) -> Chunk | None:
         self._begin = perf_counter()

@@ -70,6 +70,7 @@ class Observer(Service):
         "on_work_end",
         "on_request_begin",
         "on_request_end",
+        "on_read",
         "on_chunk",
         "on_wait",
         "on_load",
@@ -112,6 +113,9 @@ class Observer(Service):
 
     def on_request_end(self, request: RequestInfo) -> None:
         """A request was answered or has failed."""
+
+    def on_read(self, number: int) -> None:
+        """The chunk of this number, from 1, begins to be read, if there is one more."""
 
     def on_chunk(self, chunk: ChunkInfo) -> None:
         """A chunk was read."""
@@ -157,6 +161,7 @@ class Observers:
         self.work_end = _joined(listening["on_work_end"])
         self.request_begin = _joined(listening["on_request_begin"])
         self.request_end = _joined(listening["on_request_end"])
+        self.read = _joined(listening["on_read"])
         self.chunk = _joined(listening["on_chunk"])
         self.wait = _joined(listening["on_wait"])
         self.load = _joined(listening["on_load"])

@@ -6,6 +6,8 @@
 
 `run_module` is a whole job, with the schedule and the engine of a real one; a module that passes here passes there.
 `make_events`, `make_columns` and `make_store` make what a module is given, for calling one of its methods alone.
+`Stepwise` runs a job step by step and answers external work in the order that the test says (stepping.py); within
+`virtual_clock()` nothing that waits takes time (virtual_clock.py).
 
 Events are a list with a dict for each, or a dict with an array for each product. In the first form a list is made an
 array, so that a module sees what it would see of a file; a dict is a collection: `{"Jet": {"pt": [40.0], "eta": [0.1]}}`
@@ -28,7 +30,9 @@ from .flow import kind_of
 from .module import Analyzer, Catalog, Chunk, Module, Source, products_of
 from .process import EndPath, Path, Process
 from .service import Service
+from .stepping import HeldWork, Stepwise
 from .store import Store, View
+from .virtual_clock import VirtualClock, virtual_clock
 
 Events: TypeAlias = Sequence[Mapping[str, Any]] | Mapping[str, Any]
 """A dict for each event, or an array for each product."""
@@ -200,4 +204,15 @@ def _type_of(column: Column) -> str:
     return first + "".join(f"{extent} * " for extent in values.shape[1:]) + values.dtype.name
 
 
-__all__ = ["EventSource", "Events", "make_columns", "make_events", "make_store", "run_module"]
+__all__ = [
+    "EventSource",
+    "Events",
+    "HeldWork",
+    "Stepwise",
+    "VirtualClock",
+    "make_columns",
+    "make_events",
+    "make_store",
+    "run_module",
+    "virtual_clock",
+]

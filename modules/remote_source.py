@@ -14,6 +14,8 @@ open is what a job over thousands of files needs, and what is done here:
 from __future__ import annotations
 
 import asyncio
+import importlib
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,6 +35,9 @@ CONNECT_SECONDS = 15.0
 READ_SECONDS = 60.0
 """Without a byte, until a request is given up."""
 _AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504))
+_XROOTD_ANSWER = re.compile(r"Server responded with an error: \[(\d+)\]\s*(.*)")
+_XROOTD_NEVER = frozenset(("3000", "3010", "3011", "3013", "3016"))
+"""Wrong argument, not authorised, not found, not supported, a folder: codes of the XRootD protocol."""
 _NEEDS = {"http": "aiohttp", "https": "aiohttp", "root": "fsspec-xrootd", "xroot": "fsspec-xrootd"}
 
 
@@ -44,7 +49,19 @@ def options_of(url: str) -> dict[str, Any]:
 
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
         return {"client_kwargs": {"timeout": limits}}
-    return {"timeout": int(READ_SECONDS)} if scheme in ("root", "xroot") else {}
+    if scheme in ("root", "xroot"):
+        _limit_xrootd()
+        return {"timeout": int(READ_SECONDS)}
+    return {}
+
+
+def _limit_xrootd() -> None:
+    """Bound how long the client of XRootD waits, which is half an hour by default; its own variables (`XRD_...`) go before."""
+    client: Any = importlib.import_module("XRootD.client")  # untyped in part
+    client.EnvPutInt("ConnectionWindow", int(CONNECT_SECONDS))
+    client.EnvPutInt("ConnectionRetry", 1)
+    client.EnvPutInt("RequestTimeout", int(READ_SECONDS))
+    client.EnvPutInt("TimeoutResolution", 1)
 
 
 def file_system(url: str) -> tuple[Any, str]:
@@ -182,7 +199,10 @@ def may_pass(error: BaseException) -> bool:
     status = getattr(error, "status", None)
     if isinstance(status, int) and status > 0:
         return status in _AGAIN
-    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
+    answer = _XROOTD_ANSWER.search(str(error))
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError) or (
+        answer is not None and answer[1] in _XROOTD_NEVER
+    ):
         return False
     return isinstance(error, OSError | TimeoutError) or type(error).__module__.partition(".")[0] == "aiohttp"
 
@@ -192,9 +212,11 @@ def said(error: BaseException) -> str:
     status = getattr(error, "status", None)
     if isinstance(status, int) and status > 0:
         return f"HTTP status {status} {getattr(error, 'message', '')}".strip()
-    if isinstance(error, FileNotFoundError):
+    answer = _XROOTD_ANSWER.search(str(error))
+    if isinstance(error, FileNotFoundError) or (answer is not None and answer[1] == "3011"):
         return "there is no such file on the server"
     if isinstance(error, TimeoutError):
         return f"no answer in time ({CONNECT_SECONDS:g} s to connect, {READ_SECONDS:g} s without data)"
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text.removeprefix("[ERROR] ")
+    if answer is not None:
+        return f"the server says: {answer[2].strip()} (error {answer[1]} of XRootD)"
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,148 @@
+"""A server that speaks as much of the XRootD protocol as reading a file needs: on loopback, in a thread, read-only.
+
+The numbers are those of the XRootD protocol specification, version 3.1: requests of 24 bytes (stream, code, 16 bytes, length)
+and answers of 8 (stream, status, length), all big-endian.
+"""
+
+from __future__ import annotations
+
+import socketserver
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+CLOSE, DIRLIST, PROTOCOL, LOGIN, OPEN, PING, READ, STAT, QUERY = 3003, 3004, 3006, 3007, 3010, 3011, 3013, 3017, 3001
+SET, END, READV, LOCATE = 3018, 3023, 3025, 3027
+OK, ERROR = 0, 4003
+NOT_FOUND, UNSUPPORTED = 3011, 3013
+VERSION, DATA_SERVER = 0x310, 1
+READABLE, IS_FOLDER = 16, 2
+
+
+class XRootDServer(socketserver.ThreadingTCPServer):
+    """Serves a folder; `url` is where, `reads` the ranges that were read: (name, offset, length)."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _Session)
+        self.folder = folder
+        self.port = int(self.server_address[1])
+        self.url = f"root://127.0.0.1:{self.port}/"
+        self.reads: list[tuple[str, int, int]] = []
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients may go away."""
+
+
+class _Session(socketserver.BaseRequestHandler):
+    server: XRootDServer
+
+    def handle(self) -> None:
+        self.files: dict[bytes, Path] = {}
+        self._receive(20)
+        self._answer(b"\0\0", OK, struct.pack(">ii", VERSION, DATA_SERVER))
+        while True:
+            stream, code, body, length = struct.unpack(">2sH16si", self._receive(24))
+            data = self._receive(length)
+            try:
+                self._answer(stream, OK, self._reply(code, body, data))
+            except FileNotFoundError as error:
+                self._answer(stream, ERROR, struct.pack(">i", NOT_FOUND) + f"no such file {error}\0".encode())
+            except NotImplementedError:
+                self._answer(stream, ERROR, struct.pack(">i", UNSUPPORTED) + b"not supported\0")
+
+    def _receive(self, count: int) -> bytes:
+        parts = b""
+        while len(parts) < count:
+            part = self.request.recv(count - len(parts))
+            if not part:
+                raise ConnectionError("the client has gone")
+            parts += part
+        return parts
+
+    def _answer(self, stream: bytes, status: int, data: bytes) -> None:
+        self.request.sendall(struct.pack(">2sHi", stream, status, len(data)) + data)
+
+    def _reply(self, code: int, body: bytes, data: bytes) -> bytes:
+        replies: dict[int, Callable[[bytes, bytes], bytes]] = {
+            PROTOCOL: lambda body, data: struct.pack(">ii", VERSION, DATA_SERVER),
+            LOGIN: lambda body, data: b"evproc-test-sess",
+            OPEN: self._open,
+            STAT: self._stat,
+            READ: self._read,
+            READV: self._read_many,
+            DIRLIST: self._list,
+            QUERY: lambda body, data: b"1024\n2097136\n",
+            LOCATE: lambda body, data: f"Sr127.0.0.1:{self.server.port}\0".encode(),
+        }
+        if code in (CLOSE, PING, SET, END):
+            return b""
+        if code not in replies:
+            raise NotImplementedError
+        return replies[code](body, data)
+
+    def _place(self, data: bytes) -> Path:
+        name = data.rstrip(b"\0").decode().partition("?")[0].strip("/")
+        place = self.server.folder / name
+        if not place.exists():
+            raise FileNotFoundError(name)
+        return place
+
+    def _open(self, body: bytes, data: bytes) -> bytes:
+        handle = struct.pack(">i", len(self.files))
+        self.files[handle] = self._place(data)
+        return handle + bytes(8) + self._status(self.files[handle])
+
+    def _stat(self, body: bytes, data: bytes) -> bytes:
+        return self._status(self._place(data) if data.rstrip(b"\0") else self.files[body[12:16]])
+
+    def _status(self, place: Path) -> bytes:
+        flags = READABLE | (IS_FOLDER if place.is_dir() else 0)
+        return f"{place.stat().st_ino} {place.stat().st_size} {flags} {int(place.stat().st_mtime)}\0".encode()
+
+    def _read(self, body: bytes, data: bytes) -> bytes:
+        handle, offset, length = struct.unpack(">4sqi", body)
+        return self._part(handle, offset, length)
+
+    def _read_many(self, body: bytes, data: bytes) -> bytes:
+        parts = []
+        for at in range(0, len(data), 16):
+            handle, length, offset = struct.unpack(">4siq", data[at : at + 16])
+            part = self._part(handle, offset, length)
+            parts.append(struct.pack(">4siq", handle, len(part), offset) + part)
+        return b"".join(parts)
+
+    def _part(self, handle: bytes, offset: int, length: int) -> bytes:
+        place = self.files[handle]
+        self.server.reads.append((place.name, offset, length))
+        with place.open("rb") as file:
+            file.seek(offset)
+            return file.read(length)
+
+    def _list(self, body: bytes, data: bytes) -> bytes:
+        names = sorted(self._place(data).iterdir())
+        with_status = body[15] & 2
+        if not with_status:
+            return "\n".join(item.name for item in names).encode() + b"\0"
+        lines = [".\n0 0 0 0"]
+        lines += [f"{item.name}\n{self._status(item)[:-1].decode()}" for item in names]
+        return "\n".join(lines).encode() + b"\0"
+
+
+@contextmanager
+def serving_xrootd(folder: Path) -> Iterator[XRootDServer]:
+    """A server of a folder, on a free port, stopped in any case."""
+    server = XRootDServer(folder)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
