@@ -30,7 +30,8 @@ from .flow import kind_of
 from .module import Analyzer, Catalog, Chunk, Module, Source, products_of
 from .process import EndPath, Path, Process
 from .service import Service
-from .stepping import HeldWork, Stepwise
+from .stepping import Stepwise
+from .stepping_gate import HeldWork
 from .store import Store, View
 from .virtual_clock import VirtualClock, virtual_clock
 

@@ -214,3 +214,27 @@ def test_timers_go_off_in_their_order() -> None:
         runner.run(all_of_them())
     assert order == [10.0, 20.0, 30.0]
     assert clock.now == pytest.approx(30.0)
+
+
+def test_hours_step_by_step() -> None:
+    """Steps and the clock go together: the job's thread has the time of the test."""
+    process = Process("HOURS", block=1)
+    process.source = EventSource({"x": [1.0, 2.0]})
+    process.slow = Slow()
+    process.path = ModulePath(process.slow)
+    with virtual_clock() as clock, Stepwise(process) as job:
+        assert {step.phase for step in job.run_until_idle()} == {"acquire", "collect"}
+        job.answer()
+        assert job.finish().events == 2
+    assert clock.now >= 3600
+
+
+def test_a_process_is_as_before_afterwards() -> None:
+    """Nothing of the test stays in the process: it runs again, and says the same."""
+    process, seen = workflow()
+    with Stepwise(process) as job:
+        job.finish()
+    assert not process.services
+    assert not [module for module in process.modules.values() if {"chunks", "launch"} & set(vars(module))]
+    assert process.run(progress=False).events == 6
+    assert seen == 2 * [0, 2, 4, 6, 8, 10]
