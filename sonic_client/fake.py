@@ -12,22 +12,26 @@
 It is a real server on a real socket (127.0.0.1, a free port), so that what is tested is the real client.
 `with` gives it a thread and an event loop of its own; `async with` runs it in the loop of the test.
 
-Time. `latency` is added to every answer, to all at the same time, as a network does. `compute_time` keeps
-the server busy, one request after another, as a GPU does: a request is answered `compute_time` after the
-later of its arrival and the end of the one before. Neither burns CPU. The function is called in the
-server's thread.
+Time. `latency` is added to every answer, to all at the same time, as a network does; it may be a
+distribution. `compute_time` keeps the server busy, one request after another, as a GPU does: a request is
+answered `compute_time` after the later of its arrival and the end of the one before (`instances` are so many
+GPUs). Neither burns CPU. The function is called in the server's thread. With `capacity`, a request that
+finds so many open is refused at once, as by a server whose queue is full.
 
 Faults are given to inference requests in the order of their arrival: a sequence (None: no fault; used up:
-none more), or a function of the request. All else about a request is checked as Triton checks it, and
-refused in like words.
+none more), or a function of the request. A `condition` meets every call, those for health and metadata too,
+until it is changed: `server.condition = Unavailable()`; or it is a function of the time. All else about a
+request is checked as Triton checks it, and refused in like words.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterator, Sequence
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any
 
@@ -40,6 +44,7 @@ from .fake_faults import (
     HalfOpen,
     Refuse,
     Reject,
+    Saturated,
     Truncated,
     Unavailable,
     WrongAnswer,
@@ -48,7 +53,7 @@ from .fake_faults import (
     WrongRows,
     WrongShape,
 )
-from .tensors import Array, TensorSpec
+from .fake_model import FakeModel, Received
 
 __all__ = [
     "Crash",
@@ -69,53 +74,16 @@ __all__ = [
     "WrongShape",
 ]
 
-Arrays = Mapping[str, Array]
-
-
-@dataclass(frozen=True)
-class FakeModel:
-    """A model of a fake server."""
-
-    name: str
-    inputs: Sequence[TensorSpec]
-    outputs: Sequence[TensorSpec]
-    function: Callable[[dict[str, Array]], Arrays]
-    """Inputs by name, with the batch dimension first if there is one, to outputs by name."""
-    max_batch_size: int = 1024
-    """0: no batch dimension."""
-    latency: float = 0.0
-    """s, added to every answer, concurrently."""
-    compute_time: float | Callable[[int], float] = 0.0
-    """s for which a request keeps the server to itself; or a function of its rows."""
-
-    def busy(self, rows: int) -> float:
-        """The time that a request of so many rows takes, s."""
-        return self.compute_time(rows) if callable(self.compute_time) else self.compute_time
-
-
-@dataclass
-class Received:
-    """A request that a fake server received."""
-
-    model: str
-    version: str
-    request_id: str
-    rows: int
-    bytes: int
-    """Of the input tensors."""
-    inputs: dict[str, Array] = field(repr=False)
-    """Empty unless the server was made with `keep_inputs=True`."""
-    fault: Fault | None = None
-    """The scripted fault that it met."""
-    outcome: str = "open"
-    """`open`, then `answered`, `refused`, or `cancelled` (by the client, or because its connection is gone)."""
+Condition = Fault | None | Callable[[float], Fault | None]
 
 
 class FakeServer:
     """A KServe v2 server for tests (see the head of this file).
 
-    `not_ready` is the number of times it says that it is not ready before it says that it is. `keep_inputs` keeps the
-    tensors of each request in `requests`; off by default, because of their size.
+    `condition` meets every call until it is changed. `capacity` is the number of requests that may be open at once, None
+    any; `instances` of them compute at the same time. `not_ready` is the number of times it says that it is not ready before
+    it says that it is. `keep_inputs` keeps the tensors of each request in `requests`; off by default, because of their size.
+    With `ssl` it speaks TLS. `seed` is for latencies that are drawn.
     """
 
     def __init__(
@@ -123,10 +91,23 @@ class FakeServer:
         models: Sequence[FakeModel],
         *,
         faults: Sequence[Fault | None] | Callable[[Received], Fault | None] = (),
+        condition: Condition = None,
+        capacity: int | None = None,
+        instances: int = 1,
         not_ready: int = 0,
         keep_inputs: bool = False,
+        ssl: SSLContext | None = None,
+        seed: int = 0,
     ) -> None:
         self.models = {model.name: model for model in models}
+        self.loaded = {model.name for model in models if model.loaded}
+        """The models that are ready."""
+        self.repository_calls: list[tuple[str, str]] = []
+        """`("load", model)` and `("unload", model)`, as clients asked for them."""
+        self.condition = condition
+        self.capacity = capacity
+        self.instances = instances
+        self.ssl = ssl
         self.requests: list[Received] = []
         """In the order of their arrival."""
         self.peak = 0
@@ -136,6 +117,8 @@ class FakeServer:
         self.ready_calls = 0
         self.not_ready = not_ready
         self.keep_inputs = keep_inputs
+        self.lots = random.Random(seed)
+        self._begin = 0.0
         self._script = faults if callable(faults) else None
         self._faults: Iterator[Fault | None] = iter(() if callable(faults) else faults)
         self._changed = threading.Condition()
@@ -157,6 +140,11 @@ class FakeServer:
         return f"{scheme}://127.0.0.1:{self._port}"
 
     @property
+    def port(self) -> int:
+        """Its port of 127.0.0.1; 0 before it has one."""
+        return self._port
+
+    @property
     def outcomes(self) -> list[str]:
         """What became of each request, in the order of their arrival."""
         return [request.outcome for request in self.requests]
@@ -169,10 +157,24 @@ class FakeServer:
 
     # What the service tells it. All are called in the server's loop.
 
+    @property
+    def time(self) -> float:
+        """s since it was started for the first time."""
+        return time.monotonic() - self._begin
+
+    def condition_now(self) -> Fault | None:
+        """What meets every call at this moment."""
+        return self.condition(self.time) if callable(self.condition) else self.condition
+
     def arrived(self, request: Received) -> None:
         """A request arrived: record it, and draw its fault."""
         with self._changed:
-            request.fault = self._script(request) if self._script else next(self._faults, None)
+            request.time = self.time
+            request.fault = self.condition_now()
+            if request.fault is None:
+                request.fault = self._script(request) if self._script else next(self._faults, None)
+            if request.fault is None and self.capacity is not None and self._open >= self.capacity:
+                request.fault = Saturated()
             self.requests.append(request)
             self._open += 1
             self.peak = max(self.peak, self._open)
@@ -200,27 +202,57 @@ class FakeServer:
 
     # Its life.
 
-    async def start(self) -> None:
-        """Listen, in the running loop, on the same port as before if it had one."""
+    def hold(self) -> str:
+        """Take the address, which is returned, and refuse connections until the start: for a client that comes first."""
+        self._port = self._make_service().hold(self._port)
+        return self.url
+
+    def _make_service(self) -> Any:
         from .fake_service import FakeService
 
-        self._loop = asyncio.get_running_loop()
         if self._service is None:
             self._service = FakeService(self)
-        self._port = await self._service.listen(self._port)
+        return self._service
+
+    async def start(self) -> None:
+        """Listen, in the running loop, on the same port as before if it had one."""
+        self._loop = asyncio.get_running_loop()
+        service = self._make_service()
+        if not self._begin:
+            self._begin = time.monotonic()
+        self._port = await service.listen(self._port)
+
+    async def start_at(self, port: int) -> None:
+        """Listen on this port of 127.0.0.1, in the running loop."""
+        self._port = port
+        await self.start()
 
     async def stop(self) -> None:
         """Stop listening, and drop all connections. What is open is cancelled."""
         if self._service is not None:
             await self._service.stop()
 
-    def restart(self) -> None:
-        """Listen again after a Crash, at the same address (for a server in a thread)."""
+    def restart(self, models: Sequence[FakeModel] | None = None) -> None:
+        """Listen again after a Crash, at the same address, with other models if given (for a server in a thread)."""
+        if models is not None:
+            self.replace(models)
         self._call(self.start())
 
+    def replace(self, models: Sequence[FakeModel]) -> None:
+        """Have other models from now on, or other versions."""
+        self.models = {model.name: model for model in models}
+        self.loaded = {model.name for model in models if model.loaded}
+
+    def go_away(self) -> None:
+        """Give up all connections with GOAWAY; what is open is answered (for a server in a thread)."""
+        self._call(self._service.go_away())
+
     def crash(self) -> None:
-        """Drop all connections and stop listening, now (for a server in a thread)."""
-        self._call(self.stop())
+        """Drop all connections and refuse new ones, now (for a server in a thread)."""
+        self._call(self._crash())
+
+    async def _crash(self) -> None:
+        self._service.crash()
 
     def _call(self, work: Any) -> None:
         if self._thread is None or self._loop is None:

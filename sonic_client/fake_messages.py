@@ -14,7 +14,7 @@ from .messages import service as messages
 from .tensors import Array, datatype_of, dtype_of, from_wire, to_wire
 
 if TYPE_CHECKING:
-    from .fake import FakeModel
+    from .fake_model import FakeModel
 
 _RAW_INPUT = 7
 _RAW_OUTPUT = b"\x32"  # field 6, bytes, of an answer
@@ -52,11 +52,11 @@ def read_request(data: bytes) -> InferRequest:
     return InferRequest(request.model_name, request.model_version, request.id, inputs, wanted)
 
 
-def write_answer(request: InferRequest, outputs: Mapping[str, Array], *, truncated: bool = False) -> bytes:
+def write_answer(
+    request: InferRequest, outputs: Mapping[str, Array], version: str, *, truncated: bool = False
+) -> bytes:
     """The bytes of a ModelInferResponse."""
-    answer = messages.ModelInferResponse(
-        model_name=request.model, model_version=request.version or "1", id=request.request_id
-    )
+    answer = messages.ModelInferResponse(model_name=request.model, model_version=version, id=request.request_id)
     parts: list[bytes | memoryview] = []
     for name, array in outputs.items():
         answer.outputs.add(name=name, datatype=datatype_of(array.dtype), shape=array.shape)
@@ -110,7 +110,7 @@ def rows_of(model: FakeModel, request: InferRequest) -> int:
 def describe(model: FakeModel) -> Any:
     """The ModelMetadataResponse of a model."""
     batch = [-1] * (model.max_batch_size > 0)
-    answer = messages.ModelMetadataResponse(name=model.name, versions=["1"], platform="fake")
+    answer = messages.ModelMetadataResponse(name=model.name, versions=[model.version], platform="fake")
     for specs, tensors in ((model.inputs, answer.inputs), (model.outputs, answer.outputs)):
         for spec in specs:
             tensors.add(name=spec.name, datatype=datatype_of(spec.dtype), shape=[*batch, *spec.shape])

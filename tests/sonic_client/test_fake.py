@@ -17,15 +17,19 @@ from evproc.framework.errors import (
     RequestRejected,
     ServerUnavailable,
 )
-from evproc.sonic_client.fake import (
+from evproc.sonic_client.tensors import TensorSpec
+from evproc.sonic_client.testing import (
     Crash,
     Delay,
     FakeModel,
+    FakeProcess,
     FakeServer,
     Fault,
     HalfOpen,
+    Never,
     Refuse,
     Reject,
+    Saturated,
     Truncated,
     Unavailable,
     WrongDtype,
@@ -33,8 +37,6 @@ from evproc.sonic_client.fake import (
     WrongRows,
     WrongShape,
 )
-from evproc.sonic_client.fake_process import FakeProcess
-from evproc.sonic_client.tensors import TensorSpec
 from evproc.sonic_client.transport import is_retryable, open_transport
 
 SPEC = TensorSpec("x", np.dtype("f4"), (4,))
@@ -106,7 +108,9 @@ FAULTS = [
     (Refuse("INTERNAL", "CUDA error"), InferenceError, "CUDA error", True),
     (Refuse("CANCELLED", "going down"), ServerUnavailable, "CANCELLED", True),
     (Reject("no such tensor"), RequestRejected, "no such tensor", False),
+    (Saturated(), ServerUnavailable, "Exceeds maximum queue size", True),
     (HalfOpen(), DeadlineExceeded, r"no answer within 0\.2 s", True),
+    (Never(), DeadlineExceeded, r"no answer within 0\.2 s", True),
     (Delay(30.0), DeadlineExceeded, r"no answer within 0\.2 s", True),
     (Crash(), ServerUnavailable, "UNAVAILABLE", True),
     (WrongName(), ModelContractError, r"output 'y' was asked for and did not come \(came: not_y\)", False),
@@ -248,7 +252,7 @@ def test_cancelling_the_task_cancels_the_call(scheme, use) -> None:
             await task
         await asyncio.to_thread(server.wait_until, lambda s: s.outcomes == ["cancelled"])
 
-    with FakeServer([model()], faults=[HalfOpen()]) as server:
+    with FakeServer([model()], faults=[Never()]) as server:
         use(server.address(scheme), work)
 
 
@@ -264,7 +268,7 @@ def test_errors_leave_the_task_uncancelled(scheme, use) -> None:
                     await ask(transport, timeout=0.2)
         return task.cancelling()
 
-    with FakeServer([model()], faults=[HalfOpen(), Crash()]) as server:
+    with FakeServer([model()], faults=[Never(), Crash()]) as server:
         assert use(server.address(scheme), work) == 0
 
 
@@ -280,7 +284,7 @@ def test_closing_ends_calls_under_way(scheme) -> None:
         with pytest.raises(ServerUnavailable, match=r"CANCELLED|UNAVAILABLE"):
             await task
 
-    with FakeServer([model()], faults=[HalfOpen()]) as server:
+    with FakeServer([model()], faults=[Never()]) as server:
         asyncio.run(main(server.address(scheme)))
 
 
