@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Self, get_args
@@ -161,6 +161,10 @@ class Configured:
         except ValidationError as error:
             self.__dict__.pop("config", None)
             self._faults = tuple(faults_of(error, self.Config))
+
+    def auxiliary_files(self) -> Iterable[str]:
+        """Files that it reads besides events, and that change results: outputs say their checksums. Asked after `check`."""
+        return ()
 
     def origin_of(self, key: str) -> str:
         """Where the value of a parameter, by its dotted key, comes from; empty if nobody set it.

@@ -137,17 +137,13 @@ class Failures:
         finally:
             self._file = None
 
-    def fill(self, report: Report, outcome: dict[str, Any]) -> None:
-        """Enter the failures into the report of the job, and into what its outputs say of it."""
+    def fill(self, report: Report) -> None:
+        """Enter the failures into the report of the job."""
         report.failed_events = self.events
         report.input.not_complete(self._blocks)
         report.failed = list(self.first)
         report.failures = list(self._counts.values())
         report.failed_events_file = str(self.path) if self.path is not None and self.events else ""
-        if report.failures:
-            kept = ("module", "error", "action", "events")
-            modules = [{key: getattr(failure, key) for key in kept} for failure in report.failures]
-            outcome["failed_events"] = {"events": self.events, "modules": modules}
         for failure in report.failures:
             tally = report.module(failure.module)
             if failure.action == Action.IGNORE.value:

@@ -64,6 +64,8 @@ class InputReport:
     """Events that were processed."""
     files: list[FileEvents] = field(default_factory=list)
     """The files that were read, in the order of the input."""
+    friends: list[str] = field(default_factory=list)
+    """The files of friends."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Why -> events that were looked at and not processed: `lumi_mask`, `only`, `without`, `skip_events` ..."""
     lost: list[Entries] = field(default_factory=list)

@@ -15,6 +15,7 @@ from .beside import ProgressCallback, calm_collector, peak_memory_mb, ticking
 from .binding import Binding
 from .boundaries import Boundaries, boundaries_of, boundary_faults
 from .careful import CarefulProgress
+from .checksums import checksums
 from .compiled import compile_modules
 from .configured import Configured
 from .dumping import results_hash
@@ -139,7 +140,8 @@ async def _run(process: Process, progress: ProgressCallback | None, interrupts: 
             provenance |= chosen_cases(process)
             observers = Observers(process.services.values())
             job = Job(process.name, process.services, pool, int(options.in_flight * MEGABYTE), provenance, observers)
-            job.record = partial(record, process, provenance, report)
+            files = await asyncio.to_thread(checksums, process, plan.schedule.labels)
+            job.record = partial(record, process, provenance, files, report)
             with process._running():
                 await _run_job(process, plan, job, report, progress, interrupts)
     except BaseException:
@@ -246,7 +248,7 @@ async def _run_job(
             only.correct(report.input, done)
             report.warnings += only.warnings(process, whole=not report.ended)
         if failures is not None:
-            failures.fill(report, job.outcome)
+            failures.fill(report)
     except BaseException:
         # what external work has left in threads may still use the modules
         await asyncio.to_thread(job.pool.shutdown, wait=True, cancel_futures=True)

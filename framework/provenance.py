@@ -8,8 +8,10 @@ The form is plain data (JSON types); `FORM` is its version:
 
     process, configuration (SHA-256 of all that can change results), evproc, python, packages: name -> version
     expanded                  the configuration, from which `evproc run` makes the same job; or why it cannot be written
-    input                     files: [{file, entries, events}], left_out, lost
+    input                     files: [{file, entries, events}], left_out, lost; the files of friends
+    files                     label -> [{file, sha256}]: what else was read, as corrections and masks
     events, failed_events, ended
+    failures                  [{module, error, action, events}]: how often a module has failed in one way and the job went on
     services                  label -> what the service says of itself: models, versions, checksums, servers that answered
 """
 
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
 FORM = 1
 
 
-def record(process: Process, header: Mapping[str, str], report: Report) -> dict[str, Any]:
-    """The record of a job that has processed its last event. `header` is what was known of it before the first."""
+def record(process: Process, header: Mapping[str, str], files: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """The record of a job that has processed its last event; of `header`, and the checksums of `files`, before the first."""
     source = report.input
     made: dict[str, Any] = {"form": FORM, **header, "python": platform.python_version(), "packages": packages(process)}
     try:
@@ -46,7 +48,12 @@ def record(process: Process, header: Mapping[str, str], report: Report) -> dict[
         "left_out": dict(source.left_out),
         "lost": [dataclasses.asdict(entries) for entries in source.lost],
     }
+    if source.friends:
+        made["input"]["friends"] = list(source.friends)
+    made["files"] = dict(files)
     made |= {"events": source.events, "failed_events": report.failed_events}
+    kept = ("module", "error", "action", "events")
+    made["failures"] = [{key: getattr(failure, key) for key in kept} for failure in report.failures]
     made["ended"] = report.ended or ("interrupted" if report.interrupted else "")
     said = {label: service.provenance() for label, service in process.services.items()}
     made["services"] = {label: text for label, text in said.items() if text}

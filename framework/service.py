@@ -68,9 +68,6 @@ class Job:
     """What is known of it before the first event: process, version of evproc, hash of the configuration."""
     observers: Observers = field(default_factory=_nobody)
     """Who is told of what happens, and `observers.request`, by which services tell of their requests."""
-    outcome: dict[str, Any] = field(default_factory=dict)
-    """What output files say at `commit` of how the job has gone (JSON): `failed_events`, if there are any."""
-
     record: Callable[[], Mapping[str, Any]] = dict
     """All that output files say of where they come from, when the last event is done; see `provenance.record`."""
 

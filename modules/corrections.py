@@ -91,6 +91,10 @@ class CorrectionSets(ConditionsProducer):
         """What each file is valid for."""
         return [interval for file in self._files for interval in file.intervals()]
 
+    def auxiliary_files(self) -> list[str]:
+        """The files, if a module reads them."""
+        return [file.file for file in self._files] if self.table is not None else []
+
     def load(self, interval: Interval) -> CorrectionSet:
         """Read a file. Raises ConditionsError."""
         opened, self._opened = self._opened, None

@@ -171,7 +171,7 @@ def event_ranges(named: Sequence[str]) -> EventRanges:
     problems: list[str] = []
     for item in named:
         try:
-            if item.strip()[:1].isdecimal() and _RANGE.fullmatch(item.strip()):
+            if is_range(item):
                 bounds.append(_bounds(item.strip()))
             else:
                 bounds.extend(_bounds_of_file(item))
@@ -180,6 +180,11 @@ def event_ranges(named: Sequence[str]) -> EventRanges:
     if problems:
         raise Unfit(problems)
     return EventRanges(bounds)
+
+
+def is_range(item: str) -> bool:
+    """Whether an item of a list is a range itself; else it is a file of them."""
+    return item.strip()[:1].isdecimal() and bool(_RANGE.fullmatch(item.strip()))
 
 
 def _bounds_of_file(path: str) -> list[tuple[Bound, Bound]]:

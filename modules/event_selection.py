@@ -15,7 +15,7 @@ from evproc.framework import Fault
 from evproc.framework.columns import Array
 from evproc.framework.errors import InputError
 
-from .event_ranges import EventRanges, Keys, Unfit, event_ranges, lumi_mask
+from .event_ranges import EventRanges, Keys, Unfit, event_ranges, is_range, lumi_mask
 from .input_ledger import Fate
 
 CHECKS_OF_FILES = ("lumi_mask", "only", "without")
@@ -53,6 +53,13 @@ def selection_of(config: Any) -> Selection:
 def selection_faults(config: Any, label: str, where: str) -> list[Fault]:
     """What is wrong with masks, lists and ranges."""
     return [Fault(text, label, key, where) for key, texts in _problems(config) for text in texts]
+
+
+def selection_files(config: Any) -> list[str]:
+    """The files that masks, lists and ranges are read from."""
+    named = [[item] if isinstance(item, str) else item for item in (config.only, config.without)]
+    files = [item for items in named for item in items if not is_range(item)]
+    return [config.lumi_mask, *files] if isinstance(config.lumi_mask, str) else files
 
 
 def _problems(config: Any) -> Iterator[tuple[str, list[str]]]:

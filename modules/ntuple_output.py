@@ -12,7 +12,6 @@ the first batch depends on the events alone (event_buffer.py), so the file does 
 from __future__ import annotations
 
 import errno
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -31,7 +30,7 @@ from .event_buffer import EventBuffer
 from .keeping import select_products
 from .new_files import directory_problem, make_directory, part_path
 from .output_schema import IDENTITY, Schema, branch_name, fix_schema, is_single
-from .writers import OUTCOME, Compression, Settings, Writer, count_entries, open_writer, why_unwritable
+from .writers import Compression, Settings, Writer, count_entries, open_writer, why_unwritable
 
 Format = Literal["ttree", "rntuple", "parquet"]
 BUFFER_BYTES = 16_000_000
@@ -69,7 +68,6 @@ class NtupleOutput(OutputModule):
         self._inputs: tuple[str, ...] = ()
         self._keys: list[str] = []
         self._provenance: Callable[[], Mapping[str, Any]] = dict
-        self._outcome: Mapping[str, Any] = {}
         self._reset()
 
     def _reset(self) -> None:
@@ -144,7 +142,6 @@ class NtupleOutput(OutputModule):
         self._reset()
         self._buffer = EventBuffer(self.config.buffer_events, BUFFER_BYTES)
         self._provenance = job.record
-        self._outcome = job.outcome
 
     # Events
 
@@ -244,8 +241,6 @@ class NtupleOutput(OutputModule):
         assert self._writer is not None
         assert self._part is not None
         try:
-            if self._outcome:
-                self._writer.note(OUTCOME, json.dumps(dict(self._outcome)))
             self._writer.close()
             self._writer = None
             written = count_entries(self.format, self._part, self.config.tree)

@@ -19,7 +19,7 @@ from evproc.framework.input_report import InputReport
 
 from .collections_of import find_collections
 from .event_reading import EventReading
-from .event_selection import needs_identity, selection_faults
+from .event_selection import needs_identity, selection_faults, selection_files
 from .friend_catalog import add_friends, friend_faults
 from .input_files import InputFile, expand_files
 from .input_ledger import InputLedger
@@ -123,6 +123,10 @@ class NtupleSource(Source):
         problem = LumiFile(self.config.processed_lumis).problem()
         return [*faults, Fault(problem, self.label, "processed_lumis", self.where)] if problem else faults
 
+    def auxiliary_files(self) -> list[str]:
+        """The luminosity mask, and lists of events."""
+        return selection_files(self.config)
+
     def _enough(self, entries: int) -> bool:
         """Whether no further file is needed."""
         return bool(self.config.max_events >= 0 and entries >= self.config.skip_events + self.config.max_events)
@@ -151,6 +155,7 @@ class NtupleSource(Source):
         if self._ledger is None:
             return None
         self._report = self._ledger.report(self.label, events, early=early)
+        self._report.friends = [file.name for friend in self.config.friends for file in friend.input_files()]
         return self._report
 
     def commit(self) -> None:

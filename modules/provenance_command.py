@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,43 +100,68 @@ def write_configuration(found: dict[str, Any], path: Path, file: str) -> None:
 
 
 def _shown(found: dict[str, Any], file: str) -> list[RenderableType]:
-    """The screen."""
+    """The screen: facts in two columns, then a table for each thing of which there are several."""
     from rich.table import Table
     from rich.text import Text
 
     facts = Table.grid(padding=(0, 2))
-    lost = sum(entries["events"] or 0 for entries in found.get("input", {}).get("lost", []))
-    for name, value in (
+    for name, value in _facts(found):
+        if value:
+            facts.add_row(name, Text(str(value)))
+    shown: list[RenderableType] = [Text(file, style="bold"), facts]
+    for columns, rows in _tables(found):
+        if rows:
+            table = Table(*columns, box=None, header_style="dim")
+            for row in rows:
+                table.add_row(*(Text(cell) for cell in row))
+            shown += [Text(""), table]
+    return shown
+
+
+def _facts(found: dict[str, Any]) -> list[tuple[str, Any]]:
+    source = found.get("input", {})
+    lost = source.get("lost", [])
+    events = sum(entries["events"] or 0 for entries in lost)
+    unknown = sum(entries["events"] is None for entries in lost)
+    gone = [f"{events:,} events"] * bool(events) + ["an unknown number of events"] * bool(unknown)
+    return [
         ("process", found.get("process")),
         ("events", f"{found.get('events', 0):,}"),
+        ("left out", ", ".join(f"{count:,} by {why}" for why, count in source.get("left_out", {}).items())),
+        ("lost", " and ".join(gone)),
         ("failed", f"{found['failed_events']:,} events" if found.get("failed_events") else None),
-        ("lost", f"{lost:,} events" if lost else None),
         ("ended", found.get("ended")),
         ("configuration", found.get("configuration")),
         ("cases", found.get("cases")),
         ("evproc", found.get("evproc")),
         ("python", found.get("python")),
         ("packages", ", ".join(f"{name} {version}" for name, version in found.get("packages", {}).items())),
-    ):
-        if value:
-            facts.add_row(name, Text(str(value)))
-    shown: list[RenderableType] = [Text(file, style="bold"), facts]
-    files = found.get("input", {}).get("files", [])
-    if files:
-        table = Table("input file", "entries", "events", box=None, header_style="dim")
-        for entry in files:
-            table.add_row(entry["file"], f"{entry['entries']:,}", f"{entry['events']:,}")
-        shown += [Text(""), table]
+    ]
+
+
+def _tables(found: dict[str, Any]) -> Iterator[tuple[list[str], Sequence[tuple[str, ...]]]]:
+    """(titles of columns, rows)"""
+    source = found.get("input", {})
+    files = [(entry["file"], f"{entry['entries']:,}", f"{entry['events']:,}") for entry in source.get("files", [])]
+    yield ["input file", "entries", "events"], files
+    yield ["friend"], [(file,) for file in source.get("friends", [])]
+    lost = [(entry["file"], _entries(entry), entry["reason"]) for entry in source.get("lost", [])]
+    yield ["lost", "entries", "reason"], lost
+    failures = found.get("failures", [])
+    kinds = [(entry["module"], entry["error"], entry["action"], f"{entry['events']:,}") for entry in failures]
+    yield ["failed module", "error", "action", "events"], kinds
+    read = [
+        (label, entry["file"], entry["sha256"][:12]) for label, said in found.get("files", {}).items() for entry in said
+    ]
+    yield ["read by", "file", "SHA-256"], read
     models = [
-        (model, server)
+        (model["model"], model["version"], server["server"], f"{server['rows']:,}", model["checksum"][:12])
         for said in found.get("services", {}).values()
         for model in said.get("models", [])
         for server in model["servers"]
     ]
-    if models:
-        table = Table("model", "version", "server", "rows", "checksum", box=None, header_style="dim")
-        for model, server in models:
-            row = (model["model"], model["version"], server["server"], f"{server['rows']:,}", model["checksum"][:12])
-            table.add_row(*row)
-        shown += [Text(""), table]
-    return shown
+    yield ["model", "version", "server", "rows", "checksum"], models
+
+
+def _entries(lost: dict[str, Any]) -> str:
+    return "all" if lost["first"] is None else f"{lost['first']:,} to {lost['last']:,}"

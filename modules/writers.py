@@ -27,8 +27,6 @@ from .root_reading import open_root
 Compression = Literal["zstd", "lz4", "zlib", "lzma", "none"]
 PROVENANCE = "evproc"
 """The key under which a file says what made it: a JSON text."""
-OUTCOME = "evproc_outcome"
-"""The key under which it says what else is to be known of the job, as the events that failed: a JSON text, if there is any."""
 _TREE_NUMBERS = frozenset(
     np.dtype(code).name for code in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")
 )
@@ -60,10 +58,6 @@ class Writer(Protocol):
 
     def write(self, batch: Mapping[str, Column]) -> None:
         """Append events: field -> column, of exactly the schema's types."""
-        ...
-
-    def note(self, key: str, text: str) -> None:
-        """Keep a text in the file, beside the events."""
         ...
 
     def close(self) -> None:
@@ -123,10 +117,6 @@ class TreeWriter:
             arrays[group.name] = _records(group, batch)
         self._tree.extend(arrays)
 
-    def note(self, key: str, text: str) -> None:
-        """Keep a text in the file, as a TObjString."""
-        self._file[key] = text
-
     def close(self) -> None:
         """Complete the file."""
         _complete(self._file, self._provenance)
@@ -146,10 +136,6 @@ class RNTupleWriter:
     def write(self, batch: Mapping[str, Column]) -> None:
         """Append events."""
         self._ntuple.extend({field: column.array() for field, column in batch.items()})
-
-    def note(self, key: str, text: str) -> None:
-        """Keep a text in the file, as a TObjString."""
-        self._file[key] = text
 
     def close(self) -> None:
         """Complete the file."""
@@ -182,10 +168,6 @@ class ParquetWriter:
         arrays = [_arrow(batch[field.name].array()).cast(field.type) for field in self._schema]
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
         self._empty = False
-
-    def note(self, key: str, text: str) -> None:
-        """Keep a text in the file's metadata."""
-        self._writer.add_key_value_metadata({key: text})
 
     def close(self) -> None:
         """Complete the file."""

@@ -34,6 +34,10 @@ class BeamSpots(ConditionsProducer):
 
         file: str = Parameter(description="text file with run, luminosity block, x and y in each line")
 
+    def auxiliary_files(self) -> list[str]:
+        """Outputs say the checksum of the file."""
+        return [self.config.file]
+
     def intervals(self) -> Iterable[Interval]:
         """From the luminosity block of each line on, until that of the next."""
         for line in Path(self.config.file).read_text().splitlines():

@@ -108,27 +108,24 @@ def test_failed_events_are_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("form", ["ttree", "rntuple", "parquet"])
 def test_an_output_says_which_events_it_lacks(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What has failed in a job is in the files that it writes; nothing is said of a job without failures."""
-    import pyarrow.parquet as pq
-
-    for modulus, expected in (
-        ("5", {"events": 5, "modules": [["inverse", "ZeroDivisionError", "try_to_continue", 5]]}),
-        ("50", {"events": 1, "modules": [["inverse", "ZeroDivisionError", "try_to_continue", 1]]}),
-    ):
+    """What has failed in a job is in the record of the files that it writes; nothing is said of a job without failures."""
+    file = "inverse.parquet" if form == "parquet" else "inverse.root"
+    for modulus, events in (("5", 5), ("50", 1)):
         monkeypatch.setenv("MODULUS", modulus)
-        evproc("run", "workflow.py", "-o", f"out.format={form}")
-        if form == "parquet":
-            said = pq.read_metadata("inverse.root").metadata[b"evproc_outcome"]
-        else:
-            with open_root("inverse.root") as file:
-                said = str(file["evproc_outcome"])
-        found = json.loads(said)["failed_events"]
-        assert found["events"] == expected["events"]
-        assert [list(entry.values()) for entry in found["modules"]] == expected["modules"]
+        evproc("run", "workflow.py", "-o", f"out.format={form}", "-o", f"out.file={file}")
+        found = json.loads(evproc("provenance", file, "--json").stdout)
+        assert found["failed_events"] == events
+        assert [list(entry.values()) for entry in found["failures"]] == [
+            ["inverse", "ZeroDivisionError", "try_to_continue", events]
+        ]
+        screen = evproc("provenance", file).stdout
+        assert "inverse" in screen
+        assert "ZeroDivisionError" in screen
     Path("good.txt").write_text("1:1:1")
-    evproc("run", "workflow.py", "--only", "good.txt")
-    with open_root("inverse.root") as file:
-        assert "evproc_outcome" not in file
+    evproc("run", "workflow.py", "--only", "good.txt", "-o", f"out.file={file}", "-o", f"out.format={form}")
+    found = json.loads(evproc("provenance", file, "--json").stdout)
+    assert (found["failed_events"], found["failures"]) == (0, [])
+    assert "failed" not in evproc("provenance", file).stdout
 
 
 def test_a_list_of_events_that_cannot_be_read_is_a_fault() -> None:

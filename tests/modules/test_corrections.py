@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import sys
 from datetime import datetime
 from pathlib import Path as FilePath
@@ -16,7 +17,8 @@ from evproc.framework import ConfigurationError, EndPath, InputError, Path, Proc
 from evproc.framework.loading import dump, load, results_hash
 from evproc.framework.testing import EventSource, run_module
 from evproc.framework.workflow_import import import_workflow
-from evproc.modules import CorrectionFile, CorrectionProducer, CorrectionSets
+from evproc.modules import CorrectionFile, CorrectionProducer, CorrectionSets, NtupleOutput
+from evproc.modules.provenance_command import read_provenance
 from tests.framework.core_toys import Look
 
 ROOT = FilePath(__file__).resolve().parents[2]
@@ -281,3 +283,18 @@ def test_without_correctionlib(files: list[CorrectionFile], monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "correctionlib", None)
     module = CorrectionProducer(corrections="jec", correction="scale", **SCALES)
     assert "jec: needs correctionlib: pip install 'evproc[corrections]'" in faults(job(files, module))
+
+
+def test_outputs_say_the_content_of_corrections(tmp_path: FilePath) -> None:
+    """The content of a file that is read is in the record of outputs, by its checksum; a file that nobody reads is not."""
+    file = write(tmp_path / "a.json", 1.0)
+    process = Process("P")
+    process.source = EventSource([{"npv": 1}])
+    process.jec = CorrectionSets(files=file)
+    process.other = CorrectionSets(files=file)
+    process.weight = CorrectionProducer(corrections="jec", correction="weight", inputs={"npv": "npv"})
+    process.out = NtupleOutput(file=str(tmp_path / "out.root"), keep=["weight"])
+    process.end = EndPath(process.weight, process.out)
+    process.run()
+    sha256 = hashlib.sha256(FilePath(file).read_bytes()).hexdigest()
+    assert read_provenance(str(tmp_path / "out.root"))["files"] == {"jec": [{"file": file, "sha256": sha256}]}

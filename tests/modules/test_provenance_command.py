@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -94,6 +95,36 @@ def test_events_that_were_not_processed_do_not_count() -> None:
         {"file": "a.root", "entries": 5, "events": 5},
         {"file": "b.root", "entries": 1, "events": 1},
     ]
+
+
+def test_files_that_change_results_are_told_by_their_content() -> None:
+    """A list of events with other content is another record, under the same hash; a range is no file."""
+    Path("skim.py").write_text(WORKFLOW.format(file="out.root", form="ttree"))
+    asked = ("run", "-q", "skim.py", "-o", "source.only=good.txt", "-o", "source.without=[1:1:3, bad.txt]")
+    said = []
+    for good in ("1:1:0-1:1:5", "1:1"):
+        Path("good.txt").write_text(good)
+        Path("bad.txt").write_text("1:1:2\n")
+        evproc(*asked)
+        said.append(read_provenance("out.root"))
+    sums = [hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in ("good.txt", "bad.txt")]
+    assert said[1]["files"] == {
+        "source": [{"file": "good.txt", "sha256": sums[0]}, {"file": "bad.txt", "sha256": sums[1]}]
+    }
+    assert said[0]["files"] != said[1]["files"]
+    assert said[0]["configuration"] == said[1]["configuration"]
+    screen = evproc("provenance", "out.root")
+    assert all(text in screen for text in ("good.txt", sums[0][:12], "2 by without"))
+
+
+def test_what_was_lost_is_shown() -> None:
+    """Who looks at an output of a job that has lost input sees which, also if nobody knows how much it was."""
+    Path("skim.py").write_text(WORKFLOW.format(file="out.root", form="ttree"))
+    Path("b.root").write_text("no ROOT file")
+    evproc("run", "-q", "skim.py", "-o", "source.skip_bad_files=true")
+    screen = evproc("provenance", "out.root")
+    assert "an unknown number of events" in screen
+    assert "b.root" in screen
 
 
 def test_a_file_without_provenance() -> None:
