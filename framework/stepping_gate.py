@@ -47,6 +47,8 @@ class Gate:
         self.idle = False
         #: number of the chunk that was asked for and has not come; 0 if none
         self.reading = 0
+        #: the source has no more
+        self.read_all = False
         #: (block, module) of steps that run in a thread
         self.threads: set[tuple[int, str]] = set()
         self.held: list[HeldWork] = []
@@ -79,6 +81,7 @@ class Gate:
         first = self.running and self.running[0].number == number
         self.held = [work for work in self.held if work.number != number]
         self.running = [work for work in self.running if work.number != number]
+        self.idle = False  # the engine will look
         if first and self.running and not self.free:
             self.running[0]._let_through()
         self.changed.notify_all()
@@ -154,7 +157,7 @@ class Steps(Observer):
     def on_read(self, number: int) -> None:
         """A chunk may come."""
         with self.gate.changed:
-            self.gate.reading = number
+            self.gate.reading = 0 if self.gate.read_all else number
 
     def on_chunk(self, chunk: ChunkInfo) -> None:
         """It has come, and the engine will look."""
@@ -169,7 +172,7 @@ def ending(chunks: Callable[[frozenset[str]], Iterator[Chunk]], gate: Gate, keys
         yield from chunks(keys)
     finally:
         with gate.changed:
-            gate.reading = 0
+            gate.reading, gate.read_all, gate.idle = 0, True, False
 
 
 def held_back(
