@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ FIGURES = {
     "inference": ["vs_per_event", "vs_columnar"],
     "overlap": ["latency_10ms", "latency_60ms", "vs_ideal"],
     "memory": ["peak_mb", "growth"],
+    "features": ["timing_cost", "all_on", "all_on_columnar"],
     "coffea": ["columnar_20k", "columnar_100k", "per_event_20k", "compiled_20k"],
 }
 BARS = {
@@ -30,6 +32,9 @@ BARS = {
     "timing": (1.03, 1.01),
     "tracer": (1.15, 1.05),
     "memory": (1.2, 1.1),
+    "timing_cost": (1.03, 1.01),
+    "all_on": (1.1, 1.05),
+    "all_on_columnar": (1.1, 1.05),
     "per_event": (0.5, 0.8),
     "columnar": (0.85, 0.95),
     "vs_per_event": (20, 40),
@@ -57,6 +62,20 @@ def test_benchmark_prints_its_figures(name: str, capsys: pytest.CaptureFixture[s
         assert list(said) == ["value", "bar", "goal"]
         assert (said["bar"], said["goal"]) == BARS[figure]
         assert isinstance(said["value"], float)
+
+
+def test_every_benchmark_is_known_everywhere() -> None:
+    """What can be run is run by `make bench`, tested here, and explained on both pages."""
+    root = Path(__file__).parents[2]
+    there = {file.stem for file in (root / "benchmarks").glob("*.py") if "arguments(__doc__" in file.read_text()}
+    listed = re.search(r"for name in ([\w ]+); do .*benchmarks", (root / "Makefile").read_text())
+    assert listed
+    assert there == set(FIGURES) == set(listed[1].split())
+    pages = {name: (root / name).read_text() for name in ("docs/benchmarks.md", "benchmarks/README.md")}
+    assert there == set(re.findall(r"^\| `(\w+)` \|", pages["docs/benchmarks.md"], re.MULTILINE))
+    for name, figures in FIGURES.items():
+        rows = "".join(re.findall(rf"^\| `{name}`: .*$", pages["benchmarks/README.md"], re.MULTILINE))
+        assert [figure for figure in figures if f"`{figure}`" not in rows] == []
 
 
 def test_benchmark_runs_as_a_module() -> None:
