@@ -36,9 +36,10 @@ READ_SECONDS = 60.0
 """Without a byte, until a request is given up."""
 _AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504))
 _XROOTD_ANSWER = re.compile(r"Server responded with an error: \[(\d+)\]\s*(.*)")
+_XROOTD_ERROR = re.compile(r"\[(?:ERROR|FATAL)\]\s*(.*)")
 _XROOTD_NEVER = frozenset(("3000", "3010", "3011", "3013", "3016"))
 """Wrong argument, not authorised, not found, not supported, a folder: codes of the XRootD protocol."""
-_NEEDS = {"http": "aiohttp", "https": "aiohttp", "root": "fsspec-xrootd", "xroot": "fsspec-xrootd"}
+_NEEDS = {"http": "aiohttp", "https": "aiohttp", "root": "fsspec-xrootd"}
 
 
 def options_of(url: str) -> dict[str, Any]:
@@ -49,9 +50,9 @@ def options_of(url: str) -> dict[str, Any]:
 
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
         return {"client_kwargs": {"timeout": limits}}
-    if scheme in ("root", "xroot"):
+    if scheme == "root":
         _limit_xrootd()
-        return {"timeout": int(READ_SECONDS)}
+        return {"timeout": int(READ_SECONDS), "use_listings_cache": False}  # files may come after a folder was listed
     return {}
 
 
@@ -101,7 +102,7 @@ class RemoteSource(FSSpecSource):  # type: ignore[misc]  # uproot is untyped
 
     def _open(self) -> None:
         super()._open()
-        self._fs = Insisting(self._fs, self._file_path_orig)
+        self._fs = Insisting(self._fs, self._file_path_orig, self._file_path)
 
     @property
     def num_bytes(self) -> int:
@@ -112,9 +113,10 @@ class RemoteSource(FSSpecSource):  # type: ignore[misc]  # uproot is untyped
 class Insisting:
     """A file system of fsspec whose reads are tried again, and whose errors say what happened."""
 
-    def __init__(self, system: Any, url: str) -> None:
+    def __init__(self, system: Any, url: str, path: str) -> None:
         self._system = system
         self.url = url
+        self._path = path
         self.nbytes = 0
         self.tries = TRIES
 
@@ -154,10 +156,17 @@ class Insisting:
             except InputError:
                 raise
             except Exception as error:
+                self._forget_handle()
                 if number == self.tries or not may_pass(error):
                     raise self._given_up(error, number) from error
             await asyncio.sleep(PAUSE * 2 ** (number - 1))
         raise AssertionError("there is one try at least")
+
+    def _forget_handle(self) -> None:
+        """Let the next try open the file anew: fsspec-xrootd keeps handles, also those whose connection has broken."""
+        handles = getattr(self._system, "_readonly_filehandle_cache", None)
+        if handles is not None:
+            handles._cache.pop(self._system.unstrip_protocol(self._path), None)
 
     def _given_up(self, error: Exception, tries: int) -> RemoteError:
         self.tries = 1
@@ -215,8 +224,11 @@ def said(error: BaseException) -> str:
     answer = _XROOTD_ANSWER.search(str(error))
     if isinstance(error, FileNotFoundError) or (answer is not None and answer[1] == "3011"):
         return "there is no such file on the server"
-    if isinstance(error, TimeoutError):
+    failure = _XROOTD_ERROR.search(str(error))
+    if isinstance(error, TimeoutError) or (failure is not None and failure[1].strip() == "Operation expired"):
         return f"no answer in time ({CONNECT_SECONDS:g} s to connect, {READ_SECONDS:g} s without data)"
     if answer is not None:
         return f"the server says: {answer[2].strip()} (error {answer[1]} of XRootD)"
+    if failure is not None:
+        return f"the client of XRootD says: {failure[1].strip()}"
     return " ".join(str(error).split()) or type(error).__name__

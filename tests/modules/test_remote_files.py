@@ -3,53 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import awkward as ak
-import numpy as np
 import pytest
 
-from evproc.framework import Analyzer, Columns, EndPath, InputError, Process
-from evproc.modules import NtupleSource, remote_source
+from evproc.framework import Columns, InputError
+from evproc.modules import remote_source
 from evproc.modules.input_files import expand_files
-from tests.modules.conftest import new_root
 from tests.modules.range_server import RangeServer, serving
-
-EVENTS, CHUNK = 4000, 500
-
-
-class Keep(Analyzer):
-    """Keeps what it sees; `before` is called with each block first."""
-
-    def __init__(self, before: Callable[[Columns], None] = lambda columns: None, **parameters: Any) -> None:
-        super().__init__(**parameters)
-        self.before = before
-        self.seen: list[Any] = []
-
-    consumes = ("Jet_pt", "x")
-
-    def analyze_columns(self, columns: Columns) -> None:
-        self.before(columns)
-        self.seen += [ak.to_list(columns["Jet_pt"]), columns["x"].tolist(), columns.ids.event.tolist()]
+from tests.modules.remote_toys import CHUNK, EVENTS, read, write_files
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two files of one form, in baskets of the size of a chunk."""
+    """The files that are served."""
     place = tmp_path_factory.mktemp("served")
-    random = np.random.default_rng(1)
-    for number, name in enumerate(("a.root", "b.root")):
-        with new_root(place / name) as file:
-            tree = file.mktree("Events", {"event": "uint64", "x": "float64", "Jet_pt": "var * float32"})
-            for start in range(0, EVENTS, CHUNK):
-                counts = random.poisson(3, CHUNK)
-                pt = ak.unflatten(random.exponential(40, counts.sum()).astype(np.float32), counts)
-                event = np.arange(start, start + CHUNK, dtype=np.uint64) + number * EVENTS
-                tree.extend({"event": event, "x": random.normal(size=CHUNK), "Jet_pt": pt})
-    (place / "text.root").write_text("no ROOT file" * 100)
-    (place / "cut.root").write_bytes((place / "a.root").read_bytes()[:20_000])
+    write_files(place)
     return place
 
 
@@ -59,17 +30,6 @@ def server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RangeServe
     monkeypatch.setattr(remote_source, "PAUSE", 0.0)
     with serving(folder) as server:
         yield server
-
-
-def read(files: str | list[str], before: Callable[[Columns], None] = lambda columns: None, **source: Any) -> list[Any]:
-    """What a job sees of files."""
-    process = Process("REMOTE")
-    process.source = NtupleSource(files=files, chunk=CHUNK, run="", luminosity_block="", event="event", **source)
-    process.keep = Keep(before)
-    process.end = EndPath(process.keep)
-    process.run()
-    seen: list[Any] = process.keep.seen
-    return seen
 
 
 def test_a_url_is_read_like_a_file(server: RangeServer, folder: Path) -> None:

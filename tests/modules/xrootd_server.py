@@ -1,16 +1,18 @@
-"""A server that speaks as much of the XRootD protocol as reading a file needs: on loopback, in a thread, read-only.
+"""A server that speaks as much of the XRootD protocol as reading a file needs: on loopback, in threads, read-only.
 
+It fails when it is told to. What it answers was tried with the client of the XRootD project, which the tests read it by.
 The numbers are those of the XRootD protocol specification, version 3.1: requests of 24 bytes (stream, code, 16 bytes, length)
 and answers of 8 (stream, status, length), all big-endian.
 """
 
 from __future__ import annotations
 
+import socket
 import socketserver
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,11 @@ OK, ERROR = 0, 4003
 NOT_FOUND, UNSUPPORTED = 3011, 3013
 VERSION, DATA_SERVER = 0x310, 1
 READABLE, IS_FOLDER = 16, 2
+BREAKS = -1
 
 
 class XRootDServer(socketserver.ThreadingTCPServer):
-    """Serves a folder; `url` is where, `reads` the ranges that were read: (name, offset, length)."""
+    """Serves a folder; `url` is where, `reads` the ranges that were read: (name, offset, length); `opened` the files."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -34,9 +37,39 @@ class XRootDServer(socketserver.ThreadingTCPServer):
         self.port = int(self.server_address[1])
         self.url = f"root://127.0.0.1:{self.port}/"
         self.reads: list[tuple[str, int, int]] = []
+        self.opened: list[str] = []
+        #: codes of errors to answer with, one for each request for a part that is not the head; 0 serves it, BREAKS
+        #: breaks the connection off
+        self.script: list[int] = []
+        #: the code for all parts but the head, once the script is at its end
+        self.always = 0
+        #: called with each request for a part, before it is answered
+        self.on_read: Callable[[str, int, int], None] = lambda name, offset, length: None
+        #: cleared: says nothing from then on, but stays connected
+        self.speaks = threading.Event()
+        self.speaks.set()
+        self._connections: list[socket.socket] = []
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Remember the connection."""
+        self._connections.append(request)
+        super().process_request(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients may go away."""
+
+    def stop(self) -> None:
+        """Be gone: no connection lasts, none is made."""
+        self.shutdown()
+        self.server_close()
+        self.speaks.set()
+        for connection in self._connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+class ScriptedError(Exception):
+    """An error that the test wants; its code is the argument."""
 
 
 class _Session(socketserver.BaseRequestHandler):
@@ -51,6 +84,8 @@ class _Session(socketserver.BaseRequestHandler):
             data = self._receive(length)
             try:
                 self._answer(stream, OK, self._reply(code, body, data))
+            except ScriptedError as error:
+                self._answer(stream, ERROR, struct.pack(">i", error.args[0]) + b"so it was told\0")
             except FileNotFoundError as error:
                 self._answer(stream, ERROR, struct.pack(">i", NOT_FOUND) + f"no such file {error}\0".encode())
             except NotImplementedError:
@@ -66,6 +101,7 @@ class _Session(socketserver.BaseRequestHandler):
         return parts
 
     def _answer(self, stream: bytes, status: int, data: bytes) -> None:
+        self.server.speaks.wait()
         self.request.sendall(struct.pack(">2sHi", stream, status, len(data)) + data)
 
     def _reply(self, code: int, body: bytes, data: bytes) -> bytes:
@@ -95,6 +131,7 @@ class _Session(socketserver.BaseRequestHandler):
 
     def _open(self, body: bytes, data: bytes) -> bytes:
         handle = struct.pack(">i", len(self.files))
+        self.server.opened.append(data.rstrip(b"\0").decode().partition("?")[0].rpartition("/")[2])
         self.files[handle] = self._place(data)
         return handle + bytes(8) + self._status(self.files[handle])
 
@@ -120,9 +157,18 @@ class _Session(socketserver.BaseRequestHandler):
     def _part(self, handle: bytes, offset: int, length: int) -> bytes:
         place = self.files[handle]
         self.server.reads.append((place.name, offset, length))
+        self.server.on_read(place.name, offset, length)
+        code = 0 if (offset, length) == (0, 64) else self._code()
+        if code == BREAKS:
+            raise ConnectionError
+        if code:
+            raise ScriptedError(code)
         with place.open("rb") as file:
             file.seek(offset)
             return file.read(length)
+
+    def _code(self) -> int:
+        return self.server.script.pop(0) if self.server.script else self.server.always
 
     def _list(self, body: bytes, data: bytes) -> bytes:
         names = sorted(self._place(data).iterdir())
@@ -143,6 +189,5 @@ def serving_xrootd(folder: Path) -> Iterator[XRootDServer]:
     try:
         yield server
     finally:
-        server.shutdown()
-        server.server_close()
+        server.stop()
         thread.join()
