@@ -10,9 +10,10 @@ ours have sessions of their own: Ctrl-C in a terminal reaches the job alone, whi
 then stops the server.
 
 Ports: one, on 127.0.0.1 only, chosen free; if another process takes it before the server does, it is tried
-again with another. HTTP and metrics are off. Ready is when the server's log says that it listens, which it
-does after all models are loaded: no port is probed, nothing waits for longer than 20 ms. If the server ends
-before that, the error quotes the log: the line of each model that failed, or else the last lines.
+again with another. Metrics are off, and HTTP unless it is asked for. Ready is when the server's log says that
+it listens, which it does after all models are loaded: no port is probed, nothing waits for longer than 20 ms.
+If the server ends before that, the error quotes the log: the line of each model that failed, or else the last
+lines.
 
 A configuration that leaves something out is completed by the server from the model's file, for which it
 starts a process for each model only to ask, 1.4 s. Where no configuration of the repository leaves anything
@@ -29,20 +30,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from shutil import rmtree
 from types import TracebackType
 
-from evproc.framework.errors import DeadlineExceeded, InternalError, ServerUnavailable, did_you_mean
+from evproc.framework.errors import DeadlineExceeded, InternalError, ServerUnavailable
 
-from .embedded_layout import is_complete, lay_out
+from .embedded_command import GRACE, models_to_load, server_command
+from .embedded_layout import lay_out
 from .embedded_log import ServerLog
-from .triton_wheel import TritonFiles, locate, require_onnxruntime
+from .triton_wheel import TritonFiles, locate
 
 _POLL = 0.02  # s
 _PORT_ATTEMPTS = 5
-_GRACE = 1.0  # s, after which the server is killed; alone it takes a second for each model, mostly idle
 _NUMBER = itertools.count()
 
 
@@ -51,7 +52,8 @@ class EmbeddedServer:
 
     `models` is a model repository, or several. `load` names the models to load; None is all of them. `log` is the file
     for the server's log; None is a temporary one, which is removed when the server is stopped without a fault.
-    `threads` is what one instance of an ONNX model computes on, unless its configuration says otherwise.
+    `threads` is what one instance of a model computes on, unless its configuration says otherwise; one by default, so that
+    the CPU is left to the modules. `http` opens a second port, for KServe's HTTP.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class EmbeddedServer:
         load: Sequence[str] | None = None,
         log: str | os.PathLike[str] | None = None,
         threads: int = 1,
+        http: bool = False,
     ) -> None:
         folders = [models] if isinstance(models, str | os.PathLike) else list(models)
         self.models = tuple(Path(folder).absolute() for folder in folders)
@@ -68,14 +71,22 @@ class EmbeddedServer:
         self._own_log = log is None
         self._log = None if log is None else Path(log).absolute()
         self._supervisor: subprocess.Popen[bytes] | None = None
-        self._port = 0
+        self._ports: list[int] = []
+        self._http = http
 
     @property
     def url(self) -> str:
         """The address of the server. Raises InternalError while it is not running."""
         if self._supervisor is None:
             raise InternalError("the embedded server has no address before it is started")
-        return f"grpc://127.0.0.1:{self._port}"
+        return f"grpc://127.0.0.1:{self._ports[0]}"
+
+    @property
+    def http_url(self) -> str:
+        """The address for HTTP, if that was asked for. Raises InternalError if not, or while it is not running."""
+        if self._supervisor is None or not self._http:
+            raise InternalError("the embedded server was not started with http=True")
+        return f"http://127.0.0.1:{self._ports[1]}"
 
     @property
     def log_path(self) -> Path | None:
@@ -123,15 +134,34 @@ class EmbeddedServer:
         code = None if self._supervisor is None else self._supervisor.poll()
         return f"the embedded Triton ended with code {code}; its log ({self._log}) ends with:\n{log.tail()}"
 
-    def __enter__(self) -> EmbeddedServer:
-        """Start the server without an event loop."""
+    def start_now(self, timeout: float = 60.0) -> None:
+        """As `start`, without an event loop: it blocks."""
         self._check_idle()
         try:
-            for _ in self._starting(60.0):
+            for _ in self._starting(timeout):
                 time.sleep(_POLL)
         except BaseException:
             self._stop_now(failed=True)
             raise
+
+    def let_go(self, first: Callable[[int], None]) -> None:
+        """Leave the server running beyond this process, from when `first`, given the supervisor's pid, has returned.
+
+        From then on SIGTERM to the supervisor ends it. If this process ends before, the server does.
+        """
+        supervisor = self._supervisor
+        assert supervisor is not None
+        assert supervisor.stdin is not None
+        first(supervisor.pid)
+        supervisor.stdin.write(b"beyond")
+        supervisor.stdin.close()
+        supervisor.returncode = 0  # nobody waits for it any more
+        self._supervisor = None
+
+    def __enter__(self) -> EmbeddedServer:
+        """Start the server without an event loop, unless it runs."""
+        if self._supervisor is None:
+            self.start_now()
         return self
 
     def __exit__(
@@ -154,13 +184,13 @@ class EmbeddedServer:
         if self._own_log:
             self._log = None  # one that is there tells of an earlier failure, and stays
         files = locate()
-        names = self._check_models()
+        names = models_to_load(self.models, self.load)
         deadline = time.monotonic() + timeout
         for attempt in range(1, _PORT_ATTEMPTS + 1):
-            self._port = free_port()
+            self._ports = [free_port() for _ in range(1 + self._http)]
             self._launch(files, names)
             assert self._supervisor is not None
-            while not (log := self._read_log()).listening(self._port):
+            while not (log := self._read_log()).listening(*self._ports):
                 if self._supervisor.poll() is not None:
                     if log.port_taken and attempt < _PORT_ATTEMPTS:
                         self._hang_up()
@@ -179,25 +209,6 @@ class EmbeddedServer:
         if self._supervisor is not None:
             raise InternalError("the embedded server is started already; stop it before")
 
-    def _check_models(self) -> list[str]:
-        """The models to load. Raises ServerUnavailable for a repository or a model that is not there."""
-        found: dict[str, Path] = {}
-        for folder in self.models:
-            if not folder.is_dir():
-                raise ServerUnavailable(f"the model repository {folder} is not there")
-            entries = [entry for entry in folder.iterdir() if entry.is_dir() and entry.name[0] not in "._"]
-            found.update({entry.name: entry for entry in entries})
-        names = sorted(found) if self.load is None else list(self.load)
-        places = ", ".join(str(folder) for folder in self.models)
-        if not names:
-            raise ServerUnavailable(f"there is no model in the repository {places}")
-        for name in names:
-            if name not in found:
-                raise ServerUnavailable(f"model '{name}' is not in the repository {places}{did_you_mean(name, found)}")
-        if any(next(found[name].rglob("*.onnx"), None) for name in names):
-            require_onnxruntime()
-        return names
-
     def _launch(self, files: TritonFiles, names: Sequence[str]) -> None:
         folder = Path(tempfile.mkdtemp(prefix="evproc-triton-"))
         shared = f"evproc_{os.getpid()}_{next(_NUMBER)}_"
@@ -207,9 +218,9 @@ class EmbeddedServer:
                 handle, path = tempfile.mkstemp(prefix="evproc-triton-", suffix=".log")
                 os.close(handle)
                 self._log = Path(path)
-            command = self._command(files, folder, names, shared)
+            command = server_command(files, folder, self.models, names, self._ports, shared)
             supervisor = [sys.executable, "-I", "-S", str(Path(__file__).with_name("embedded_supervisor.py"))]
-            supervisor += [str(os.getpid()), str(_GRACE), str(folder), shared, "--"]
+            supervisor += [str(os.getpid()), str(GRACE), str(folder), shared, "--"]
             with self._log.open("wb") as log:
                 self._supervisor = subprocess.Popen(  # noqa: S603  # our own words
                     [*supervisor, *command],
@@ -225,23 +236,6 @@ class EmbeddedServer:
             if isinstance(error, OSError):
                 raise ServerUnavailable(f"the embedded Triton cannot be started: {error}") from error
             raise
-
-    def _command(self, files: TritonFiles, folder: Path, names: Sequence[str], shared: str) -> list[str]:
-        return [
-            str(files.binary),
-            *(f"--model-repository={repository}" for repository in self.models),
-            f"--backend-directory={folder / 'backends'}",
-            f"--backend-config=python,shm-region-prefix-name={shared}",
-            f"--backend-config=onnxruntime,shm-region-prefix-name={shared}",
-            "--model-control-mode=explicit",
-            *(f"--load-model={name}" for name in names),
-            "--grpc-address=127.0.0.1",
-            f"--grpc-port={self._port}",
-            "--allow-http=false",
-            "--allow-metrics=false",
-            f"--exit-timeout-secs={_GRACE:.0f}",
-            *(["--disable-auto-complete-config"] if all(map(is_complete, self.models)) else []),
-        ]
 
     def _read_log(self) -> ServerLog:
         assert self._log is not None

@@ -25,6 +25,9 @@ from shutil import copy2
 
 from .triton_wheel import TritonFiles, shared_python
 
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""What libraries in Python models read for their number of threads, which would else be that of the machine's cores."""
+
 
 def lay_out(folder: Path, files: TritonFiles, threads: int) -> dict[str, str]:
     """Fill the server's folder, and return the environment that belongs to it."""
@@ -51,6 +54,8 @@ def lay_out(folder: Path, files: TritonFiles, threads: int) -> dict[str, str]:
     environment["PATH"] = f"{folder / 'bin'}:{os.environ.get('PATH', os.defpath)}"
     environment["LD_LIBRARY_PATH"] = f"{libraries}:{files.libraries}"
     environment["EVPROC_ONNX_THREADS"] = str(threads)
+    for name in _THREADS:
+        environment.setdefault(name, str(threads))
     environment["PYTHONUNBUFFERED"] = "1"
     return environment
 

@@ -11,9 +11,11 @@ class ServerLog:
     def __init__(self, text: str) -> None:
         self.text = text
 
-    def listening(self, port: int) -> bool:
-        """Whether the server takes requests on this port."""
-        return f'Started GRPCInferenceService at 127.0.0.1:{port}"' in self.text
+    def listening(self, port: int, http: int = 0) -> bool:
+        """Whether the server takes requests on these ports."""
+        return f'Started GRPCInferenceService at 127.0.0.1:{port}"' in self.text and (
+            not http or f'Started HTTPService at 127.0.0.1:{http}"' in self.text
+        )
 
     @property
     def port_taken(self) -> bool:

@@ -4,7 +4,8 @@ Run as a program: `python -I embedded_supervisor.py JOB GRACE FOLDER SHARED -- C
 input is a pipe of which the job holds the other end. It starts the command, and ends it when the pipe
 closes or the process JOB is gone: by then the job has stopped, was interrupted, or was killed with a signal
 that it could not handle. (Both are watched: a forked child of the job may keep the pipe open for longer
-than the job lives.)
+than the job lives.) If the job writes something into the pipe instead, the server is to live beyond it: from
+then on neither is watched, and SIGTERM ends the server.
 
 It ends the whole session of the command, so the helper processes of the server too: SIGTERM, and SIGKILL
 after GRACE seconds. Then it removes FOLDER and the shared memory whose names begin with SHARED, and exits
@@ -34,15 +35,24 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
 
 
-def _watch(job: int, server: subprocess.Popen[bytes]) -> None:
-    """Return when the job or the server has ended."""
+def _watch(job: int, server: subprocess.Popen[bytes], told: int) -> None:
+    """Return when the job has ended, or the server; or, if the job let the server go, when a byte comes from `told`."""
     with suppress(OSError), select.epoll() as poll:
-        poll.register(sys.stdin.fileno(), select.EPOLLIN | select.EPOLLHUP)
-        poll.register(os.pidfd_open(server.pid), select.EPOLLIN)
+        pipe, running = sys.stdin.fileno(), os.pidfd_open(server.pid)
+        poll.register(pipe, select.EPOLLIN | select.EPOLLHUP)
+        poll.register(running, select.EPOLLIN)
         with suppress(OSError):
             poll.register(os.pidfd_open(job), select.EPOLLIN)
-        if os.getppid() == job:
-            poll.poll()
+        if os.getppid() != job:
+            return
+        poll.poll()
+        let_go = bool(select.select([pipe], [], [], 0)[0]) and bool(os.read(pipe, 1))
+        if not let_go:
+            return
+    with select.epoll() as poll:
+        poll.register(running, select.EPOLLIN)
+        poll.register(told, select.EPOLLIN)
+        poll.poll()
 
 
 def _end(server: subprocess.Popen[bytes], grace: float) -> int:
@@ -59,14 +69,18 @@ def _end(server: subprocess.Popen[bytes], grace: float) -> int:
 
 def main() -> int:
     """Start the command, watch, end it, clean up."""
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell)
+    signal.signal(signal.SIGTERM, lambda *_: None)
     job, grace, folder, shared = int(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
     server = subprocess.Popen(  # noqa: S603  # the job's own words
         sys.argv[6:], stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_die_with_parent
     )
     try:
-        _watch(job, server)
+        _watch(job, server, told)
     finally:
         code = _end(server, grace)
         rmtree(folder, ignore_errors=True)

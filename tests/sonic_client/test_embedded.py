@@ -146,6 +146,53 @@ def test_only_the_models_named_are_loaded(triton_wheel, model_repository, tmp_pa
     assert "Started GRPCInferenceService" in log.read_text()
 
 
+ENSEMBLE = """
+platform: "ensemble"
+max_batch_size: 64
+input [{ name: "x" data_type: TYPE_FP32 dims: [ 16 ] }]
+output [{ name: "z" data_type: TYPE_FP32 dims: [ 16 ] }]
+ensemble_scheduling { step [
+  { model_name: "identity" model_version: -1 input_map { key: "x" value: "x" } output_map { key: "y" value: "between" } },
+  { model_name: "threads" model_version: -1 input_map { key: "x" value: "between" } output_map { key: "y" value: "z" } }
+] }
+"""
+THREADS = """
+import os
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def execute(self, requests):
+        answers = []
+        for request in requests:
+            x = np.from_dlpack(pb_utils.get_input_tensor_by_name(request, "x"))
+            y = np.full_like(x, float(os.environ["OMP_NUM_THREADS"]))
+            answers.append(pb_utils.InferenceResponse([pb_utils.Tensor.from_dlpack("y", y)]))
+        return answers
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_ensemble_brings_its_models_and_libraries_few_threads(triton_wheel, tmp_path, monkeypatch, threads) -> None:
+    """An ensemble of an ONNX and a Python model needs only its own name in `load`; `threads` is for Python models too."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    write_model(tmp_path / "identity", IDENTITY, identity_model())
+    write_model(tmp_path / "threads", IDENTITY.replace("onnxruntime", "python"), THREADS)
+    write_model(tmp_path / "whole", ENSEMBLE, "")
+
+    async def ask(url: str) -> list[float]:
+        transport = open_transport(url)
+        try:
+            assert await transport.models(20.0) == ("identity", "threads", "whole")
+            outputs = await transport.infer("whole", "", {"x": np.zeros((2, 16), "f4")}, ["z"], timeout=20.0)
+            return np.unique(outputs["z"]).tolist()
+        finally:
+            await transport.close()
+
+    with EmbeddedServer(tmp_path, load=["whole"], threads=threads) as server:
+        assert asyncio.run(ask(server.url)) == [threads]
+
+
 # Faults of a start.
 
 
@@ -444,12 +491,13 @@ def test_the_command_tells_what_is_missing(offline) -> None:
 
 
 def test_the_command_runs_a_server_until_ctrl_c(triton_wheel, small) -> None:
-    """`evproc server start` serves in the foreground; Ctrl-C ends it with everything that it started."""
+    """`evproc server start --foreground` serves until Ctrl-C, which ends it with everything that it started."""
     command = [
         sys.executable,
         "-c",
         "from evproc.sonic_client.server_command import app; app()",
         "start",
+        "--foreground",
         "--models",
         str(small),
     ]
