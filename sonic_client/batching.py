@@ -9,9 +9,13 @@ is not full leaves
     - when its oldest row has waited for `max_wait`, which bounds the latency that coalescing adds.
 
 A submission is what one call hands over: consecutive rows of some events. Its rows are sent in order, in as many requests
-as it takes; a request takes rows of as many submissions as it holds, as long as their shapes agree (a model may have
-inputs of variable extent: rows of another shape begin another request). Which rows travel together depends on timing;
-which answer belongs to which row does not.
+as it takes; a request takes rows of as many submissions as it holds, as long as their shapes agree. A model may have
+inputs of variable extent; then rows wait in a line for each kind, which is a set of names and shapes, so that rows of one
+kind find each other however kinds alternate. No row is ever padded. Which rows travel together depends on timing; which
+answer belongs to which row does not.
+
+A model without a batch dimension takes one row a request, and such a row has all the extents of its tensors: it goes out,
+and its answer comes back, as it is.
 
 Invariants: every row of a submission is in exactly one request; a submission is complete when all its rows are answered, and
 fails with the first of its requests that fails.
@@ -27,7 +31,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .tensors import Array
+from evproc.framework.errors import ModelContractError
+
+from .tensors import Array, wire_size
 
 
 @dataclass(slots=True, eq=False)
@@ -48,21 +54,33 @@ class Submission:
     """(first row, outputs) of the answers that have come."""
     kind: tuple[Any, ...] = field(init=False)
     """Names and shapes of a row; only rows of one kind can share a request."""
+    row_bytes: int = field(init=False)
+    """Bytes of one row of its inputs, on average."""
 
     def __post_init__(self) -> None:
         self.kind = tuple((name, array.shape[1:]) for name, array in self.inputs.items())
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row of its inputs."""
-        return max(1, sum(array.nbytes for array in self.inputs.values()) // self.rows)
+        self.row_bytes = max(1, sum(map(wire_size, self.inputs.values())) // max(1, self.rows))
 
     def outputs(self) -> dict[str, Array]:
-        """The outputs of all its rows, in order: name -> (rows, ...)."""
+        """The outputs of all its rows, in order: name -> (rows, ...).
+
+        Raises ModelContractError if an output of variable extent came with another extent from each of several requests.
+        """
         if len(self.parts) == 1:
             return dict(self.parts[0][1])
         ordered = [part for _, part in sorted(self.parts, key=lambda item: item[0])]
-        return {name: np.concatenate([part[name] for part in ordered]) for name in ordered[0]}
+        return {name: _joined(name, [part[name] for part in ordered]) for name in ordered[0]}
+
+
+def _joined(name: str, arrays: Sequence[Array]) -> Array:
+    shapes = list(dict.fromkeys(array.shape[1:] for array in arrays))
+    if len(shapes) > 1:
+        raise ModelContractError(
+            f"output '{name}' came with rows of shape {shapes[0]} and of {shapes[1]} for inputs of one shape: it depends on "
+            "what else is in a request, so that the rows of an event must not be sent apart or with others "
+            "(client.coalesce=False, and a larger client.max_rows)"
+        )
+    return np.concatenate(arrays)
 
 
 class Part(NamedTuple):
@@ -84,11 +102,21 @@ class Request:
         """The tensors to send: name -> (rows, ...). No copy if they come from one submission."""
         first = self.parts[0]
         if len(self.parts) == 1:
+            if first.stop - first.start == first.submission.rows:
+                return dict(first.submission.inputs)
             return {name: array[first.start : first.stop] for name, array in first.submission.inputs.items()}
         return {
             name: np.concatenate([part.submission.inputs[name][part.start : part.stop] for part in self.parts])
             for name in first.submission.inputs
         }
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """The submissions of one kind that wait."""
+
+    waiting: deque[Submission] = field(default_factory=deque)
+    rows: int = 0
 
 
 class Batcher:
@@ -105,55 +133,85 @@ class Batcher:
         self.max_bytes = max_bytes
         self.coalesce = coalesce
         self.waiting_rows = 0
-        self._waiting: deque[Submission] = deque()
+        #: kind -> its line, none of them empty; the one that was served last is last
+        self._lines: dict[tuple[Any, ...], _Line] = {}
+        #: the kinds of which a full request waits
+        self._full: dict[tuple[Any, ...], _Line] = {}
 
     def add(self, submission: Submission) -> None:
         """Take in a submission of one row or more."""
         if submission.rows < 1:
             raise ValueError("a submission without rows has nothing to send")
-        self._waiting.append(submission)
+        kind = submission.kind
+        line = self._lines.get(kind)
+        if line is None:
+            line = self._lines[kind] = _Line()
+        line.waiting.append(submission)
+        line.rows += submission.rows
         self.waiting_rows += submission.rows
+        if self._is_full(line):
+            self._full[kind] = line
 
-    @property
-    def room(self) -> int:
-        """Rows of a full request of the oldest rows' kind."""
-        row_bytes = self._waiting[0].row_bytes if self._waiting else 1
-        return max(1, min(self.max_rows, self.max_bytes // row_bytes))
+    def _is_full(self, line: _Line) -> bool:
+        return not self.coalesce or line.rows >= self._room(line)
+
+    def _room(self, line: _Line) -> int:
+        """Rows of a full request, counted in the oldest rows' size."""
+        return max(1, min(self.max_rows, self.max_bytes // line.waiting[0].row_bytes))
 
     def next_request(self, *, partial: bool) -> Request | None:
         """The next request to send: a full one, or with `partial` whatever there is. None if there is none."""
-        waiting = self._waiting
+        while lines := self._full or (self._lines if partial else None):
+            kind, line = next(iter(lines.items()))
+            parts = self._take(line, partial=partial)
+            del self._lines[kind]
+            self._full.pop(kind, None)
+            if line.waiting:
+                self._lines[kind] = line
+                if self._is_full(line):
+                    self._full[kind] = line
+            if parts:
+                return Request(parts, sum(part.stop - part.start for part in parts))
+        return None
+
+    def _take(self, line: _Line, *, partial: bool) -> list[Part]:
+        """Rows for one request, off a line; none if there are not enough for a full one."""
+        waiting = line.waiting
         while waiting and waiting[0].failed:
-            self.waiting_rows -= waiting[0].rows - waiting[0].taken
+            self._leave(line, waiting[0].rows - waiting[0].taken)
             waiting.popleft()
-        if not waiting:
-            return None
-        room = self.room
-        if not self.coalesce:
-            room = min(room, waiting[0].rows - waiting[0].taken)
-        elif self.waiting_rows < room and not partial:
-            return None
+        if not waiting or not (partial or self._is_full(line)):
+            return []
         parts: list[Part] = []
-        rows = 0
-        kind = waiting[0].kind
-        while waiting and rows < room and waiting[0].kind == kind:
+        rows, space = self.max_rows, self.max_bytes
+        while waiting and rows > 0:
             submission = waiting[0]
-            count = 0 if submission.failed else min(room - rows, submission.rows - submission.taken)
+            left = submission.rows - submission.taken
+            count = 0 if submission.failed else min(rows, left, max(space // submission.row_bytes, 0 if parts else 1))
             if count:
                 parts.append(Part(submission, submission.taken, submission.taken + count))
                 submission.taken += count
-                rows += count
+                rows -= count
+                space -= count * submission.row_bytes
+                self._leave(line, count)
             if submission.failed:
-                self.waiting_rows -= submission.rows - submission.taken
-            if submission.failed or submission.taken == submission.rows:
-                waiting.popleft()
+                self._leave(line, left)
+            elif submission.taken < submission.rows:
+                break
+            waiting.popleft()
+            if not self.coalesce:
+                break
+        return parts
+
+    def _leave(self, line: _Line, rows: int) -> None:
+        line.rows -= rows
         self.waiting_rows -= rows
-        return Request(parts, rows) if parts else None
 
     def drain(self) -> list[Submission]:
         """Give up the submissions of which rows still wait; returns them."""
-        waiting = list(self._waiting)
-        self._waiting.clear()
+        waiting = [submission for line in self._lines.values() for submission in line.waiting]
+        self._lines.clear()
+        self._full.clear()
         self.waiting_rows = 0
         return waiting
 

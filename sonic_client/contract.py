@@ -12,7 +12,8 @@ import numpy as np
 from evproc.framework.errors import ModelContractError, did_you_mean
 
 from .batching import row_bounds
-from .tensors import Array, ModelMetadata, TensorSpec, dtype_of
+from .tensor_faults import fault_in, same_shape
+from .tensors import Array, ModelMetadata, TensorSpec, datatype_of, dtype_of
 
 
 def parse_spec(name: str, text: str) -> TensorSpec:
@@ -25,21 +26,46 @@ def parse_spec(name: str, text: str) -> TensorSpec:
         raise ValueError(f"tensor '{name}': '{text}' is no type; a type looks like float32[36]")
     kind, extents = match.groups()
     try:
-        dtype = np.dtype(object) if kind in ("bytes", "string") else np.dtype(kind)
-    except TypeError:
-        try:
-            dtype = dtype_of(kind)
-        except ValueError as error:
-            raise ValueError(f"tensor '{name}': {error}") from None
+        dtype = _dtype_named(kind)
+    except ValueError as error:
+        raise ValueError(f"tensor '{name}': {error}") from None
     parts = [part.strip() for part in (extents or "").split(",") if part.strip()]
     return TensorSpec(name, dtype, tuple(-1 if part in ("?", "-1") else int(part) for part in parts))
+
+
+def _dtype_named(kind: str) -> np.dtype[Any]:
+    """NumPy's type for NumPy's or the server's word. Raises ValueError, with the nearest words."""
+    if kind in ("bytes", "str", "string", "object"):
+        return np.dtype(object)
+    if kind.lower() in ("bfloat16", "bf16"):
+        return dtype_of("BF16")
+    try:
+        dtype = np.dtype(kind)
+    except TypeError:
+        try:
+            return dtype_of(kind)
+        except ValueError as error:
+            raise ValueError(f"{error}{did_you_mean(kind, _WORDS)}") from None
+    datatype_of(dtype)
+    return dtype
+
+
+_WORDS = (
+    *(f"{kind}{bits}" for kind in ("int", "uint", "float") for bits in (8, 16, 32, 64)),
+    "bool",
+    "bytes",
+    "bfloat16",
+)
+"""Words for types, for hints."""
 
 
 def compare(metadata: ModelMetadata, inputs: Mapping[str, str], outputs: Mapping[str, str], server: str) -> list[str]:
     """What a producer declares, held against what the server says of the model; returns what does not agree."""
     about = f"model '{metadata.name}' on {server}"
-    wrong = [f"{about} takes no batches (max_batch_size 0)"] if metadata.max_batch_size < 1 else []
+    wrong = [f"{about} {metadata.unsupported}"] if metadata.unsupported else []
     for kind, declared, offered in (("input", inputs, metadata.inputs), ("output", outputs, metadata.outputs)):
+        if not offered:
+            continue  # a configuration that leaves them to the model's file; the server will say
         known = {spec.name: spec for spec in offered}
         for name, text in declared.items():
             try:
@@ -51,16 +77,12 @@ def compare(metadata: ModelMetadata, inputs: Mapping[str, str], outputs: Mapping
             if theirs is None:
                 hint = did_you_mean(name, known) or f"; it has {', '.join(known)}"
                 wrong.append(f"{about} has no {kind} '{name}'{hint}")
-            elif mine.dtype != theirs.dtype or not _same_shape(mine.shape, theirs.shape):
+            elif mine.dtype != theirs.dtype or not same_shape(mine.shape, theirs.shape):
                 wrong.append(f"{kind} '{name}' of {about} is {theirs}, not {mine}")
         if kind == "input" and declared:
             missing = [spec.name for spec in offered if spec.name not in declared and not spec.optional]
             wrong.extend(f"{about} needs input '{name}', which the producer does not make" for name in missing)
     return wrong
-
-
-def _same_shape(mine: Sequence[int], theirs: Sequence[int]) -> bool:
-    return len(mine) == len(theirs) and all(a == b or -1 in (a, b) for a, b in zip(mine, theirs, strict=True))
 
 
 def gather(work: Sequence[Any], metadata: ModelMetadata) -> tuple[dict[str, Array], Sequence[int]]:
@@ -80,14 +102,14 @@ def gather(work: Sequence[Any], metadata: ModelMetadata) -> tuple[dict[str, Arra
             arrays = [tensor[name] for tensor in work]
             mine, shapes = _bounds_of(arrays)
             sound = sound and (bounds is None or list(mine) == list(bounds))
-            sound = sound and all(_same_shape(shape[1:], spec.shape) for shape in shapes)
+            sound = sound and all(same_shape(shape[1:], spec.shape) for shape in shapes)
             bounds = mine
             tensors[name] = joined = _joined(arrays, mine[-1], spec)
             sound = sound and joined.dtype == spec.dtype
     except (AttributeError, KeyError, TypeError, ValueError, IndexError):
         sound = False
     if not sound or bounds is None:
-        raise _fault_in(work, specs, metadata.name)
+        raise fault_in(work, specs, metadata.name)
     return tensors, bounds
 
 
@@ -117,56 +139,6 @@ def _joined(arrays: Sequence[Array], rows: int, spec: TensorSpec) -> Array:
     return np.concatenate(arrays, dtype=spec.dtype, casting="equiv")
 
 
-def same_shapes(work: Sequence[Any], metadata: ModelMetadata) -> list[Sequence[Any]]:
-    """The work of several events in runs that can be put together: cut where the shape of a row changes.
-
-    That can be only where the model has an input of variable extent, or one that may be left out.
-    """
-    if not any(spec.optional or -1 in spec.shape for spec in metadata.inputs):
-        return [work]
-    try:
-        kinds = [{name: array.shape[1:] for name, array in tensors.items()} for tensors in work]
-    except AttributeError:
-        return [work]  # `gather` says what is wrong
-    cuts = [0, *(place for place in range(1, len(work)) if kinds[place] != kinds[place - 1]), len(work)]
-    return [work[a:b] for a, b in pairwise(cuts)]
-
-
-def _fault_in(work: Sequence[Any], specs: Sequence[TensorSpec], model: str) -> ModelContractError:
-    """What is wrong with the tensors that `acquire` returned, and for which event."""
-    names = [spec.name for spec in specs]
-    for place, tensors in enumerate(work):
-        problem = _fault_of(tensors, specs, names)
-        if problem:
-            error = ModelContractError(f"what `acquire` returned does not fit model '{model}': {problem}")
-            error.place = place  # type: ignore[attr-defined]  # read by the engine, for the event's name
-            return error
-    return ModelContractError(f"the tensors of these events do not fit together for model '{model}'")
-
-
-def _fault_of(tensors: Any, specs: Sequence[TensorSpec], names: Sequence[str]) -> str:
-    if not isinstance(tensors, dict):
-        return f"it should be a dict of tensors ({', '.join(names)}), not {type(tensors).__name__}"
-    for name in tensors:
-        if name not in names:
-            return f"the model has no input '{name}'{did_you_mean(name, names) or '; it has ' + ', '.join(names)}"
-    rows: int | None = None
-    for spec in specs:
-        array = tensors.get(spec.name)
-        if array is None:
-            return f"input '{spec.name}' is missing"
-        if not isinstance(array, np.ndarray) or array.ndim == 0:
-            return f"input '{spec.name}' should be an array with a row per object, not {type(array).__name__}"
-        if array.dtype != spec.dtype:
-            return f"input '{spec.name}' should be {spec.dtype}, not {array.dtype}"
-        if not _same_shape(array.shape[1:], spec.shape):
-            return f"input '{spec.name}' should have rows of shape {spec.shape}, not {array.shape[1:]}"
-        if rows is not None and len(array) != rows:
-            return f"input '{spec.name}' has {len(array)} rows, where the one before has {rows}"
-        rows = len(array)
-    return ""
-
-
 def check_answer(
     outputs: Mapping[str, Array], rows: int, metadata: ModelMetadata, server: str, wanted: Sequence[str] = ()
 ) -> None:
@@ -174,6 +146,7 @@ def check_answer(
 
     wanted: the outputs that were asked for; all if none is named.
     """
+    batched = metadata.max_batch_size > 0
     for spec in metadata.outputs:
         array = outputs.get(spec.name)
         about = f"{server}, model '{metadata.name}': output '{spec.name}'"
@@ -181,18 +154,20 @@ def check_answer(
             if not wanted or spec.name in wanted:
                 raise ModelContractError(f"{about} is not in the answer, which has {', '.join(outputs) or 'none'}")
             continue
-        if array.ndim == 0 or len(array) != rows:
+        if batched and (array.ndim == 0 or len(array) != rows):
             raise ModelContractError(f"{about} came with {len(array) if array.ndim else 0} rows for {rows} rows sent")
         if array.dtype != spec.dtype:
             raise ModelContractError(f"{about} came as {array.dtype}, where the model's metadata says {spec.dtype}")
-        if not _same_shape(array.shape[1:], spec.shape):
-            raise ModelContractError(f"{about} came with rows of shape {array.shape[1:]}, not {spec.shape}")
+        if not same_shape(array.shape[batched:], spec.shape):
+            words = "rows of shape" if batched else "shape"
+            raise ModelContractError(f"{about} came with {words} {array.shape[batched:]}, not {spec.shape}")
 
 
 def empty_outputs(names: Sequence[str], metadata: ModelMetadata) -> dict[str, Array]:
-    """The outputs of no rows: name -> (0, ...)."""
+    """The outputs of no rows: name -> (0, ...); of a model without batch dimension, those of nothing: extents 0."""
+    rows = (0,) if metadata.max_batch_size else ()
     return {
-        spec.name: np.empty((0, *(max(0, extent) for extent in spec.shape)), spec.dtype)
+        spec.name: np.empty((*rows, *(max(0, extent) for extent in spec.shape)), spec.dtype)
         for spec in metadata.outputs
         if not names or spec.name in names
     }

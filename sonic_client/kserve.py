@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from .messages import service as messages
+from .model_config import stated_digests, unsupported
 from .tensors import Array, ModelMetadata, ModelStatistics, TensorSpec, datatype_of, dtype_of, from_wire, to_wire
 
 SERVICE = "/inference.GRPCInferenceService/"
@@ -238,6 +239,8 @@ def model_metadata(metadata: Any, config: Any) -> ModelMetadata:
         max_batch_size=config.max_batch_size,
         inputs=specs(metadata.inputs),
         outputs=specs(metadata.outputs),
+        unsupported=unsupported(config),
+        digests=stated_digests(config),
     )
 
 

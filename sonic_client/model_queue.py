@@ -79,7 +79,7 @@ class ModelQueue:
 
     def __post_init__(self) -> None:
         policy = self.policy
-        rows = min(policy.max_rows, self.metadata.max_batch_size)
+        rows = min(policy.max_rows, max(1, self.metadata.max_batch_size))
         self._batcher = Batcher(max_rows=rows, max_bytes=policy.max_bytes, coalesce=policy.coalesce)
 
     def submit(

@@ -27,7 +27,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from evproc.framework import Block, ExternalFilter, ExternalProducer, ExternalWork, Parameter
 from evproc.framework.errors import ModelContractError
 
-from .contract import Answers, empty_outputs, gather, same_shapes
+from .contract import Answers, empty_outputs, gather
+from .entries import Plan, has_lists, is_plain, of_one_kind, plan, size_of
+from .tensors import Array, wire_size
 
 if TYPE_CHECKING:
     from evproc.framework.service import Job
@@ -40,6 +42,11 @@ class Client(Block):
 
     model: str = Parameter(description="name of the model", min_length=1)
     version: str = Parameter("", description="version of the model; empty is the latest")
+    files: str = Parameter(
+        "",
+        description="folder of the model on this machine; its config.pbtxt and files must be those of the server",
+        placement=True,
+    )
     timeout: float = Parameter(30.0, description="for one request, connecting included", unit="s", placement=True, gt=0)
     tries: int = Parameter(3, description="times that a request is sent before it has failed", placement=True, ge=1)
     max_rows: int = Parameter(
@@ -66,16 +73,20 @@ class InferenceWork(ExternalWork):
     """The tensors that `produce` reads; only these are asked for. All, if none is named."""
 
     _queue: ModelQueue | None = None
+    _plain = False
 
     def begin_job(self, job: Job) -> None:
         """Find the model's queue."""
         from .service import InferenceService
 
         self._queue = job.service(InferenceService).queue(self)
+        self._plain = is_plain(self._queue.metadata)
 
     def work_bytes(self, work: list[Any]) -> int:
         """The bytes of the tensors of some events, from every fourth; what is no tensor is found when it is launched."""
         some = work[::4]
+        if not self._plain:
+            return sum(map(size_of, some)) * len(work) // len(some)
         try:
             seen: int = sum([tensors[name].nbytes for name in work[0] for tensors in some])
             return seen * len(work) // len(some)
@@ -86,23 +97,22 @@ class InferenceWork(ExternalWork):
         """Send the tensors of some events; the future has the outputs of each."""
         queue = self._queue
         assert queue is not None, "begin_job has been called"
-        runs = same_shapes(work, queue.metadata) if queue.policy.coalesce else [[tensors] for tensors in work]
-        if len(runs) == 1:
-            return self._launch_run(queue, work)
-        futures: list[asyncio.Future[Sequence[Any]]] = []
-        place = total = 0
-        for run in runs:
+        if (queue.policy.coalesce or len(work) == 1) and (self._plain or of_one_kind(work, queue.metadata)):
             try:
-                future, nbytes = self._launch_run(queue, run)
-            except ModelContractError as error:
-                for future in futures:
-                    future.cancel()
-                error.place = place + getattr(error, "place", 0)  # type: ignore[attr-defined]  # of the event, for its name
-                raise
-            futures.append(future)
-            place += len(run)
-            total += nbytes
-        return asyncio.ensure_future(_join(futures)), total
+                return self._launch_run(queue, work)
+            except ModelContractError:
+                if not has_lists(work):
+                    raise
+        return self._launch_plan(queue, work)
+
+    def _launch_plan(self, queue: ModelQueue, work: Sequence[Any]) -> tuple[asyncio.Future[Sequence[Any]], int]:
+        """Send the tensors of some events whose rows have different shapes, or must not be sent together."""
+        names = tuple(self.model_outputs)
+        made = plan(work, queue.metadata, names, coalesce=queue.policy.coalesce)
+        parcels = [(parcel.inputs(), parcel.rows) for parcel in made.parcels]
+        answers = [queue.submit(inputs, rows, _as_they_are) for inputs, rows in parcels]
+        nbytes = sum(wire_size(array) for inputs, _ in parcels for array in inputs.values())
+        return asyncio.ensure_future(_results(made, answers, names)), max(1, nbytes)
 
     def _launch_run(self, queue: ModelQueue, work: Sequence[Any]) -> tuple[asyncio.Future[Sequence[Any]], int]:
         """Send the tensors of some events whose rows have one shape."""
@@ -117,8 +127,12 @@ class InferenceWork(ExternalWork):
         return queue.submit(inputs, rows, lambda outputs: Answers(outputs, bounds)), nbytes
 
 
-async def _join(futures: Sequence[asyncio.Future[Sequence[Any]]]) -> Sequence[Any]:
-    return [result for results in await asyncio.gather(*futures) for result in results]
+def _as_they_are(outputs: dict[str, Array]) -> dict[str, Array]:
+    return outputs
+
+
+async def _results(made: Plan, answers: Sequence[asyncio.Future[Any]], names: Sequence[str]) -> Sequence[Any]:
+    return made.results(await asyncio.gather(*answers), names)
 
 
 class InferenceProducer(InferenceWork, ExternalProducer):

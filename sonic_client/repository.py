@@ -7,6 +7,7 @@ from pathlib import Path
 
 from evproc.framework.errors import did_you_mean
 
+from .model_config import stated_digests, unsupported
 from .tensors import ModelMetadata, TensorSpec, dtype_of
 
 
@@ -55,4 +56,6 @@ def read_metadata(folder: Path, model: str) -> ModelMetadata:
             for spec in config.input
         ),
         tuple(TensorSpec(spec.name, dtype_of(names(spec.data_type)), tuple(spec.dims)) for spec in config.output),
+        unsupported(config),
+        stated_digests(config),
     )

@@ -8,12 +8,16 @@ from typing import Annotated
 
 import typer
 
+from .checksum_command import checksum
+
 app = typer.Typer(
     name="server",
     help="A Triton inference server on this machine, without container or GPU.",
     add_completion=False,
     no_args_is_help=True,
 )
+
+app.command()(checksum)
 
 
 class Engine(StrEnum):

@@ -16,10 +16,9 @@ from evproc.framework import Block, ConfigurationError, Fault, InferenceError, J
 from evproc.framework.errors import did_you_mean
 from evproc.framework.observing import Observers
 
-from .contract import compare
+from .model_check import Demand, check_model, check_repository, fetch_metadata
 from .model_queue import ModelQueue, Policy, Server
 from .producer import Client, InferenceWork
-from .repository import read_metadata
 from .service_report import model_provenance, model_reports
 from .transport import Transport, open_transport
 
@@ -139,24 +138,21 @@ class InferenceService(Service):
         """Hold the tensors of a module against its model on a server."""
         client: Client = module.config.client
         try:
-            metadata = await server.transport.metadata(client.model, client.version, self.config.connect_timeout)
+            metadata = await fetch_metadata(server.transport, client, self.config.connect_timeout)
         except InferenceError as error:
             return [Fault(str(error), module.label, "client", module.where)]
         known = self._metadata.get((client.model, client.version))
         if known is None or metadata.max_batch_size < known.max_batch_size:
             self._metadata[client.model, client.version] = metadata
-        wrong = compare(metadata, module.model_inputs, module.model_outputs, server.url)
+        fallback = self.config.fallback
+        own = Path(fallback.models) if fallback is not None and server.url == self._own_url else None
+        wrong = check_model(_demand(module), metadata, server.url, elsewhere=known, repository=own)
         return [Fault(text, module.label, "client.model", module.where) for text in wrong]
 
     def _check_fallback(self, module: InferenceWork, fallback: Fallback) -> list[Fault]:
         """Hold the tensors of a module against its model in the repository of the server that will be started."""
         faults = [Fault(text, self.label, "fallback", self.where) for text in _missing_parts()]
-        folder = Path(fallback.models)
-        try:
-            metadata = read_metadata(folder, module.config.client.model)
-        except ValueError as error:
-            return [*faults, Fault(str(error), module.label, "client.model", module.where)]
-        wrong = compare(metadata, module.model_inputs, module.model_outputs, f"the repository '{folder}'")
+        wrong = check_repository(_demand(module), Path(fallback.models))
         return [*faults, *(Fault(text, module.label, "client.model", module.where) for text in wrong)]
 
     async def begin_job(self, job: Job) -> None:
@@ -250,6 +246,10 @@ class InferenceService(Service):
         fallback = self.config.fallback
         folder = Path(fallback.models) if fallback is not None else None
         return model_provenance(self._queues, self._offers, self._own_url, folder)
+
+
+def _demand(module: InferenceWork) -> Demand:
+    return Demand(module.config.client, module.model_inputs, module.model_outputs)
 
 
 def _missing_parts() -> list[str]:

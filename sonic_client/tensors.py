@@ -18,7 +18,7 @@ megabyte.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 Array = npt.NDArray[Any]
 
@@ -78,6 +78,10 @@ class ModelMetadata:
     """The most rows of a request. 0: the model has no batch dimension, and shapes are complete."""
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    unsupported: str = ""
+    """Why its requests cannot be answered one by one, as a half sentence; empty if they can."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """What its configuration says of its files: `ALGORITHM:path` -> hexadecimal digest, as `SHA256:1/model.onnx`."""
 
     def input(self, name: str) -> TensorSpec:
         """The input of this name. Raises KeyError."""
@@ -142,6 +146,13 @@ def dtype_of(datatype: str) -> np.dtype[Any]:
 
 
 _KNOWN = (*_NUMPY_OF, "BF16")
+
+
+def wire_size(array: Array) -> int:
+    """The bytes that an array takes in a request."""
+    if array.dtype.kind not in "OSU":
+        return array.nbytes
+    return sum(4 + (len(element.encode()) if isinstance(element, str) else len(element)) for element in array.ravel())
 
 
 def to_wire(array: Array) -> bytes | memoryview:

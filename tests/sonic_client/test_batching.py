@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tests.strategies  # noqa: F401 - hypothesis settings of the tests
+from evproc.framework.errors import ModelContractError
 from evproc.sonic_client.batching import Batcher, Request, Submission, row_bounds
 
 
@@ -28,8 +29,8 @@ def answer_of(request: Request) -> dict[str, Any]:
 class Play:
     """A batcher with submissions and answers in an order that hypothesis draws."""
 
-    def __init__(self, data: st.DataObject, batcher: Batcher) -> None:
-        self.data, self.batcher = data, batcher
+    def __init__(self, data: st.DataObject, batcher: Batcher, kinds: int) -> None:
+        self.data, self.batcher, self.kinds = data, batcher, kinds
         self.submissions: list[Submission] = []
         self.requests: list[Request] = []
         self.sent: list[list[int]] = []
@@ -39,21 +40,21 @@ class Play:
 
     def add(self) -> None:
         rows = self.data.draw(st.integers(1, 12))
-        made = submission(rows, self.first)
+        made = submission(rows, self.first, self.data.draw(st.integers(1, self.kinds)))
         self.first += rows
         self.submissions.append(made)
         self.batcher.add(made)
 
     def send(self, *, partial: bool) -> bool:
-        waiting, room = self.batcher.waiting_rows, self.batcher.room
+        waiting = self.batcher.waiting_rows
         request = self.batcher.next_request(partial=partial)
         if request is None:
             return False
         ids = request.inputs()["id"].tolist()
         assert len(ids) == request.rows == sum(part.stop - part.start for part in request.parts)
-        assert (
-            1 <= request.rows <= max(room, self.batcher.max_rows if any(one.failed for one in self.submissions) else 0)
-        )
+        assert len({part.submission.kind for part in request.parts}) == 1
+        room = max(1, min(self.batcher.max_rows, self.batcher.max_bytes // request.parts[0].submission.row_bytes))
+        assert 1 <= request.rows <= room
         if not partial and self.batcher.coalesce:
             assert request.rows == room or any(one.failed for one in self.submissions)
         if not self.batcher.coalesce:
@@ -73,12 +74,14 @@ class Play:
 
 
 @settings(max_examples=200)
-@given(st.data(), st.integers(1, 9), st.sampled_from([1, 40, 100, 10_000]), st.booleans(), st.booleans())
+@given(
+    st.data(), st.integers(1, 9), st.sampled_from([1, 40, 100, 10_000]), st.booleans(), st.booleans(), st.integers(1, 3)
+)
 def test_every_row_goes_out_once_and_its_answer_comes_back(
-    data: st.DataObject, max_rows: int, max_bytes: int, coalesce: bool, failures: bool
+    data: st.DataObject, max_rows: int, max_bytes: int, coalesce: bool, failures: bool, kinds: int
 ) -> None:
-    """Whatever is submitted, sent and answered in any order: rows keep their order, and each submission ends once."""
-    play = Play(data, Batcher(max_rows=max_rows, max_bytes=max_bytes, coalesce=coalesce))
+    """Whatever is submitted, sent and answered in any order: rows of a kind keep their order, submissions end once."""
+    play = Play(data, Batcher(max_rows=max_rows, max_bytes=max_bytes, coalesce=coalesce), kinds)
     for _ in range(data.draw(st.integers(0, 20))):
         step = data.draw(st.sampled_from(["add", "full", "partial", "answer"]))
         if step == "add":
@@ -96,7 +99,12 @@ def test_every_row_goes_out_once_and_its_answer_comes_back(
     assert play.batcher.next_request(partial=True) is None
 
     sent = [row for ids in play.sent for row in ids]
-    assert sent == sorted(set(sent)), "a row twice, or out of order"
+    assert len(sent) == len(set(sent)), "a row twice"
+    for width in range(1, kinds + 1):
+        kind = [
+            row for one in play.submissions if one.inputs["x"].shape[1] == width for row in one.inputs["id"].tolist()
+        ]
+        assert [row for row in sent if row in kind] == [row for row in kind if row in sent], "out of order"
     whole = {row for one in play.submissions if not one.failed for row in one.inputs["id"].tolist()}
     assert whole <= set(sent)
     ended = [*play.complete, *play.failed]
@@ -108,7 +116,7 @@ def test_every_row_goes_out_once_and_its_answer_comes_back(
         assert (outputs["y"] == 2 * one.inputs["x"]).all()
     if not failures:
         assert play.failed == []
-        assert sent == list(range(play.first))
+        assert sorted(sent) == list(range(play.first))
 
 
 def test_a_request_that_is_not_full_waits() -> None:
@@ -143,7 +151,9 @@ def test_bytes_bound_a_request_and_one_row_always_goes() -> None:
     """max_bytes counts the inputs of a request; a row larger than it goes alone."""
     batcher = Batcher(max_rows=100, max_bytes=3 * 16)  # a row of `submission` is 16 bytes
     batcher.add(submission(7))
-    assert batcher.room == 3
+    full = batcher.next_request(partial=False)
+    assert full is not None
+    assert full.rows == 3
     huge = Batcher(max_rows=100, max_bytes=1)
     huge.add(submission(2))
     request = huge.next_request(partial=False)
@@ -165,14 +175,73 @@ def test_large_rows_after_small_ones_are_bounded_too() -> None:
 
 
 def test_rows_of_different_shapes_do_not_share_a_request() -> None:
-    """Where a model has variable extents, rows of another shape go out in a request of their own, in order."""
+    """Where a model has variable extents, rows of each shape go out together, however shapes alternate."""
     batcher = Batcher(max_rows=10, max_bytes=1 << 20)
     for width in (2, 2, 3, 2):
         batcher.add(submission(2, width=width))
     shapes = []
     while (request := batcher.next_request(partial=True)) is not None:
         shapes.append(request.inputs()["x"].shape)
-    assert shapes == [(4, 2), (2, 3), (2, 2)]
+    assert shapes == [(6, 2), (2, 3)]
+
+
+def test_a_kind_that_fills_a_request_need_not_wait_for_older_rows_of_another() -> None:
+    """A full request leaves though rows of another kind have waited for longer; these leave when the server idles."""
+    batcher = Batcher(max_rows=4, max_bytes=1 << 20)
+    batcher.add(submission(1, width=3))
+    batcher.add(submission(4, 1, width=2))
+    full, rest = batcher.next_request(partial=False), batcher.next_request(partial=False)
+    assert full is not None
+    assert full.inputs()["x"].shape == (4, 2)
+    assert rest is None
+    assert batcher.waiting_rows == 1
+    last = batcher.next_request(partial=True)
+    assert last is not None
+    assert last.inputs()["x"].shape == (1, 3)
+
+
+def test_kinds_take_turns() -> None:
+    """No kind waits for ever behind one of which there is always more."""
+    batcher = Batcher(max_rows=2, max_bytes=1 << 20)
+    widths = []
+    batcher.add(submission(2, width=3))
+    for _ in range(3):
+        batcher.add(submission(4, width=2))
+        request = batcher.next_request(partial=False)
+        assert request is not None
+        widths.append(request.inputs()["x"].shape[1])
+    assert widths == [3, 2, 2]
+
+
+def test_text_counts_by_its_length() -> None:
+    """The bytes of a request with BYTES tensors are those that are sent, not those of references."""
+    batcher = Batcher(max_rows=100, max_bytes=10 * 104)
+    batcher.add(Submission({"name": np.array([b"x" * 100] * 25, object)}, 25))
+    sizes = []
+    while (request := batcher.next_request(partial=True)) is not None:
+        sizes.append(request.rows)
+    assert sizes == [10, 10, 5]
+
+
+def test_a_row_of_a_model_without_batches_goes_as_it_is() -> None:
+    """Such a row has all extents of its tensors, a number without any included."""
+    batcher = Batcher(max_rows=1, max_bytes=1)
+    made = Submission({"x": np.zeros((3, 2), "f4"), "cut": np.array(0.5)}, 1)
+    batcher.add(made)
+    request = batcher.next_request(partial=False)
+    assert request is not None
+    assert request.inputs() == made.inputs
+    answer = {"y": np.zeros(7)}
+    assert Batcher.answer(request, answer) == [made]
+    assert made.outputs() == answer
+
+
+def test_outputs_whose_extent_depends_on_the_request_are_refused() -> None:
+    """Rows that were sent apart cannot be put together if their outputs came with different extents."""
+    made = submission(4)
+    made.parts = [(0, {"y": np.zeros((2, 5))}), (2, {"y": np.zeros((2, 6))})]
+    with pytest.raises(ModelContractError, match=r"'y' came with rows of shape \(5,\) and of \(6,\)"):
+        made.outputs()
 
 
 def test_one_submission_is_sent_without_a_copy() -> None:

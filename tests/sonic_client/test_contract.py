@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from evproc.framework import EndPath, Event, Process
 from evproc.framework.errors import ModelContractError
-from evproc.sonic_client.contract import Answers, check_answer, compare, empty_outputs, gather, parse_spec, same_shapes
+from evproc.sonic_client.contract import Answers, check_answer, compare, empty_outputs, gather, parse_spec
 from evproc.sonic_client.fake import FakeModel, FakeServer
 from evproc.sonic_client.producer import Client, InferenceProducer
 from evproc.sonic_client.service import InferenceService
@@ -74,9 +75,32 @@ def test_declared_tensors_are_held_against_the_model(inputs: Any, outputs: Any, 
     assert all(text.startswith(start) for text, start in zip(wrong, words, strict=True)), wrong
 
 
-def test_a_model_without_batches_is_refused() -> None:
-    """Rows of several events cannot share a request to a model that takes no batches."""
-    assert compare(model(batch=0), {}, {}, "srv") == ["model 'net' on srv takes no batches (max_batch_size 0)"]
+@pytest.mark.parametrize(
+    ("text", "words"), [("float33[2]", "did you mean 'float32'"), ("complex64", "no inference server")]
+)
+def test_a_word_that_is_no_type_has_a_hint(text: str, words: str) -> None:
+    """A type that is misspelt is answered with the nearest one; one that no server has, with those that there are."""
+    with pytest.raises(ValueError, match=words):
+        parse_spec("x", text)
+
+
+def test_a_model_without_batches_is_held_to_its_complete_shapes() -> None:
+    """Without batch dimension all extents are declared."""
+    assert compare(model(batch=0), GOOD, {"y": "float32[3]"}, "srv") == []
+    assert compare(model(batch=0), {**GOOD, "x": "float32[9, 2]"}, {}, "srv") == [
+        "input 'x' of model 'net' on srv is x: (2) FP32, not x: (9, 2) FP32"
+    ]
+
+
+def test_a_model_that_does_not_answer_one_by_one_is_refused() -> None:
+    """Streams and sequences are told before the first event."""
+    streaming = replace(model(), unsupported="is decoupled: it answers in streams of any length")
+    assert compare(streaming, {}, {}, "srv") == ["model 'net' on srv is decoupled: it answers in streams of any length"]
+
+
+def test_what_a_configuration_leaves_out_is_not_missed() -> None:
+    """A config.pbtxt may leave the tensors to the model's file."""
+    assert compare(ModelMetadata("net", ("1",), "onnxruntime", 8, (), ()), GOOD, {"y": "float32[3]"}, "srv") == []
 
 
 def test_an_optional_input_need_not_be_made() -> None:
@@ -136,17 +160,6 @@ def test_a_fault_in_the_tensors_names_the_event(bad: Any, words: str, place: int
         gather([bad], model())
 
 
-def test_runs_of_one_shape_are_cut_where_the_shape_changes() -> None:
-    """Only a model with a variable extent, or an optional input, needs cuts."""
-    variable = model(TensorSpec("x", F4, (-1,)), TensorSpec("mask", F4, (), optional=True))
-    work: list[Any] = [{"x": np.zeros((2, width), "f4")} for width in (3, 3, 5, 3)]
-    work.append({**work[-1], "mask": np.zeros(2, "f4")})
-    assert [len(run) for run in same_shapes(work, variable)] == [2, 1, 1, 1]
-    assert [len(run) for run in same_shapes(work[:2], variable)] == [2]
-    assert same_shapes(work, model(X)) == [work]
-    assert same_shapes([None, {}], variable) == [[None, {}]]
-
-
 @pytest.mark.parametrize(
     ("outputs", "words"),
     [
@@ -169,6 +182,14 @@ def test_a_right_answer_passes() -> None:
     """An answer with the rows that were sent is sound, whatever the variable extents."""
     check_answer({"y": np.zeros((4, 3), "f4")}, 4, model(), "s")
     check_answer({"y": np.zeros((4, 9), "f4")}, 4, model(outputs=(TensorSpec("y", F4, (-1,)),)), "s")
+
+
+def test_an_answer_without_batches_is_held_to_its_complete_shape() -> None:
+    """A model without batch dimension answers with just the shapes that it states."""
+    single = model(outputs=(TensorSpec("y", F4, (-1, 3)),), batch=0)
+    check_answer({"y": np.zeros((7, 3), "f4")}, 1, single, "s")
+    with pytest.raises(ModelContractError, match=r"'y' came with shape \(7, 2\), not \(-1, 3\)"):
+        check_answer({"y": np.zeros((7, 2), "f4")}, 1, single, "s")
 
 
 def test_outputs_of_no_rows() -> None:
