@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from evproc.framework.errors import did_you_mean
 
@@ -37,7 +39,8 @@ def read_metadata(folder: Path, model: str) -> ModelMetadata:
         hint = did_you_mean(model, repository_models(folder))
         raise ValueError(f"the model repository '{folder}' has no model '{model}'{hint}")
     from google.protobuf import text_format
-    from tritonclient.grpc import model_config_pb2
+
+    model_config_pb2: Any = import_module("tritonclient.grpc.model_config_pb2")
 
     config = model_config_pb2.ModelConfig()
     try:
