@@ -61,13 +61,13 @@ def check_model(
 ) -> list[str]:
     """What of a model on a server does not agree.
 
-    elsewhere: what another server says of the same model; requests must fit both. repository: the server's model
-    repository, if it is at hand.
+    elsewhere: what another server says of the same model; requests must fit both, also in what the module leaves open.
+    repository: the server's model repository, if it is at hand.
     """
     client = demand.client
     wrong = compare(metadata, demand.inputs, demand.outputs, server)
     about = f"model '{metadata.name}' on {server}"
-    if elsewhere is not None:
+    if elsewhere is not None and not wrong:
         wrong += differences(metadata, elsewhere, about, "on another server")
     version = client.version or max(metadata.versions, key=lambda name: (len(name), name), default="")
     if client.version and metadata.versions and client.version not in metadata.versions:

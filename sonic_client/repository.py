@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from evproc.framework.errors import did_you_mean
 
@@ -40,14 +38,14 @@ def read_metadata(folder: Path, model: str) -> ModelMetadata:
         raise ValueError(f"the model repository '{folder}' has no model '{model}'{hint}")
     from google.protobuf import text_format
 
-    model_config_pb2: Any = import_module("tritonclient.grpc.model_config_pb2")
+    from .messages import model_config as messages
 
-    config = model_config_pb2.ModelConfig()
+    config = messages.ModelConfig()
     try:
         text_format.Parse(path.read_text(), config)
     except text_format.ParseError as error:
         raise ValueError(f"{path} is no configuration of a model: {error}") from None
-    names = model_config_pb2.DataType.Name
+    names = messages.DataType.Name
     versions = sorted(entry.name for entry in path.parent.iterdir() if entry.is_dir() and entry.name.isdecimal())
     return ModelMetadata(
         model,
