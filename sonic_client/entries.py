@@ -106,20 +106,29 @@ class Plan:
 
 
 def is_plain(metadata: ModelMetadata) -> bool:
-    """Whether all sound rows for a model have one shape and a size that the shape says."""
-    return metadata.max_batch_size > 0 and not any(
-        spec.optional or -1 in spec.shape or spec.dtype.hasobject for spec in metadata.inputs
+    """Whether all sound rows for a model have one shape and a size that the shape says, and so have its answers."""
+    return metadata.max_batch_size > 0 and not (
+        any(spec.optional or -1 in spec.shape or spec.dtype.hasobject for spec in metadata.inputs)
+        or any(-1 in spec.shape for spec in metadata.outputs)
     )
 
 
 def of_one_kind(work: Sequence[Any], metadata: ModelMetadata) -> bool:
-    """Whether these events are arrays with rows of one kind, for a model that takes such rows together."""
+    """Whether these events are arrays with rows of one kind, for a model that takes such rows together.
+
+    Events without rows are no such events if an output has a variable extent: theirs is 0, whoever is there beside them.
+    """
     if metadata.max_batch_size < 1 or any(spec.dtype.hasobject for spec in metadata.inputs):
         return False
+    fixed = not any(-1 in spec.shape for spec in metadata.outputs)
     try:
         first = {name: array.shape[1:] for name, array in work[0].items()}
-        return all({name: array.shape[1:] for name, array in tensors.items()} == first for tensors in work[1:])
-    except AttributeError:
+        return all(
+            {name: array.shape[1:] for name, array in tensors.items()} == first
+            and (fixed or all(map(len, tensors.values())))
+            for tensors in work
+        )
+    except (AttributeError, TypeError):
         return False
 
 

@@ -183,14 +183,22 @@ def test_elements_that_are_no_text_are_refused() -> None:
 
 def test_which_work_is_planned() -> None:
     """Rows of one fixed shape take the short way; so do those of one kind for a model of variable extent."""
-    assert is_plain(model(TensorSpec("x", F4, (3,))))
-    for metadata in (model(), model(TensorSpec("x", F4, (3,)), batch=0), model(TensorSpec("x", TEXT, ()))):
+    fixed = model(TensorSpec("x", F4, (3,)), outputs=(N,))
+    assert is_plain(fixed)
+    for metadata in (
+        model(outputs=(N,)),
+        model(TensorSpec("x", F4, (3,))),
+        model(TensorSpec("x", F4, (3,)), batch=0),
+        model(TensorSpec("x", TEXT, ())),
+    ):
         assert not is_plain(metadata)
     arrays: list[Any] = [{"x": np.zeros((2, 3), "f4")}, {"x": np.zeros((0, 3), "f4")}]
-    assert of_one_kind(arrays, model())
+    assert of_one_kind(arrays, model(outputs=(N,)))
+    assert of_one_kind(arrays[:1], model())
+    assert not of_one_kind(arrays, model())  # the second has no rows, and `y` a variable extent
     assert not of_one_kind(arrays, model(batch=0))
-    assert not of_one_kind([*arrays, {"x": np.zeros((2, 4), "f4")}], model())
-    assert not of_one_kind([*arrays, {"x": [filled(1)]}], model())
-    assert not of_one_kind([*arrays, None], model())
+    assert not of_one_kind([arrays[0], {"x": np.zeros((2, 4), "f4")}], model())
+    assert not of_one_kind([arrays[0], {"x": [filled(1)]}], model())
+    assert not of_one_kind([arrays[0], None], model())
     assert has_lists([*arrays, {"x": [filled(1)]}])
     assert not has_lists([*arrays, None])
