@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 
 import tests.strategies  # noqa: F401 - hypothesis settings of the tests
 from evproc.framework.errors import ModelContractError
+from evproc.framework.testing import run_module
+from evproc.sonic_client import Client, FakeModel, FakeServer, InferenceService
 from evproc.sonic_client.entries import has_lists, is_plain, of_one_kind, plan, size_of
 from evproc.sonic_client.tensors import ModelMetadata, TensorSpec
 
@@ -202,3 +206,31 @@ def test_which_work_is_planned() -> None:
     assert not of_one_kind([arrays[0], None], model())
     assert has_lists([*arrays, {"x": [filled(1)]}])
     assert not has_lists([*arrays, None])
+
+
+def network(inputs: dict[str, Any]) -> dict[str, Any]:
+    """A score, and a weight for each constituent: (rows, constituents) in, all of one length."""
+    total = inputs["pt"].sum(axis=1, keepdims=True)
+    return {"score": total, "weights": inputs["pt"] / total}
+
+
+def test_the_example_of_the_page_runs() -> None:
+    """Jets of two and of three constituents, of three events, are two requests."""
+    tagger: Any = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "examples" / "ragged.py"))["JetTagger"]
+    outputs = [TensorSpec("score", F4, (1,)), TensorSpec("weights", F4, (-1,))]
+    fake = FakeModel("tagger", [TensorSpec("pt", F4, (-1,))], outputs, network)
+    events = [
+        {"Jet_nConstituents": np.array([2, 3, 2]), "Constituent_pt": np.array([9, 1, 4, 4, 2, 6, 2], "f4")},
+        {"Jet_nConstituents": np.array([], int), "Constituent_pt": np.array([], "f4")},
+        {"Jet_nConstituents": np.array([2]), "Constituent_pt": np.array([1, 1], "f4")},
+    ]
+    with FakeServer([fake]) as server:
+        services = [InferenceService(servers=[server.url])]
+        products = run_module(tagger(client=Client(model="tagger")), events, services=services)
+        assert [request.rows for request in server.requests] == [3, 1]
+    assert [product["score"].tolist() for product in products] == [[10, 10, 8], [], [2]]
+    assert [product["largest"].tolist() for product in products] == [
+        [np.float32(0.9), np.float32(0.4), 0.75],
+        [],
+        [0.5],
+    ]

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 
 from evproc.sonic_client import kserve
 from evproc.sonic_client.fake_messages import read_request, write_answer
 from evproc.sonic_client.messages import service as messages
-from evproc.sonic_client.tensors import TensorSpec, datatype_of, dtype_of, from_wire, to_wire
+from evproc.sonic_client.tensors import TensorSpec, datatype_of, dtype_of, from_wire, to_wire, wire_size
 
 WORDS = (
     "BOOL",
@@ -78,6 +79,15 @@ def test_bytes_come_back(array: np.ndarray) -> None:
     """Elements of BYTES tensors keep zeros, emptiness and length."""
     back = from_wire(bytes(to_wire(array)), np.dtype(object), array.shape)
     assert back.tolist() == array.tolist()
+
+
+@given(hnp.arrays("O", hnp.array_shapes(max_side=4), elements=st.one_of(st.binary(max_size=9), st.text(max_size=9))))
+def test_bytes_are_those_of_the_reference_client(array: np.ndarray) -> None:
+    """BYTES tensors are written as tritonclient writes them, and read as it reads them; `wire_size` is their length."""
+    wire = bytes(to_wire(array))
+    assert wire == serialize_byte_tensor(array).item()
+    assert wire_size(array) == len(wire)
+    assert from_wire(wire, array.dtype, array.shape).ravel().tolist() == deserialize_bytes_tensor(wire).tolist()
 
 
 def test_text_is_sent_as_utf8() -> None:
@@ -179,7 +189,7 @@ def test_the_typed_form_of_an_answer_is_read_too() -> None:
 def test_an_answer_cut_anywhere_is_an_error_or_short_of_outputs() -> None:
     """No prefix of an answer gives an array that was not sent whole."""
     request = read_request(kserve.infer_request("m", "", {"x": np.arange(6.0)}, ()))
-    whole = write_answer(request, {"y": np.arange(6.0)})
+    whole = write_answer(request, {"y": np.arange(6.0)}, "1")
     for length in range(len(whole)):
         with pytest.raises(ValueError, match=r"answer|output|described"):
             kserve.infer_answer(whole[:length], ["y"])

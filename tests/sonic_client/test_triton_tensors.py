@@ -294,7 +294,7 @@ def test_rounding_of_a_network_stays_within_the_documented_tolerance(server: Emb
 # Before the first event
 
 
-def faults_of(service: InferenceService, **modules: Asks) -> list[str]:
+def faults_of(service: InferenceService, **modules: InferenceProducer) -> list[str]:
     """All faults of a configuration: `label.key: message`."""
     process = Process("P")
     process.source = EventSource(NUMBERS)
