@@ -11,7 +11,7 @@ from .module import Module
 from .signature import name_of
 
 KINDS = ("producer", "filter", "analyzer")
-_KEYS = ("columns", "produces", "threaded", "fields")
+_KEYS = ("columns", "produces", "threaded", "resources", "fields")
 
 
 def entry_of(kind: type[object]) -> dict[str, Any]:
@@ -53,9 +53,7 @@ def from_entry(function: Any, used_as: Any, given: Mapping[str, Any]) -> tuple[t
         )
     unknown = [str(key) for key in told if key not in ("kind", *_KEYS)]
     if unknown or (told["kind"] != "producer" and "produces" in told):
-        return (
-            None,
-            f"`as` of a {told['kind']} knows kind, columns, threaded and fields, not {', '.join(unknown) or 'produces'}",
-        )
+        wrong = ", ".join(unknown) or "produces"
+        return None, f"`as` of a {told['kind']} knows kind, columns, threaded, resources and fields, not {wrong}"
     options: dict[str, Any] = {key: told[key] for key in _KEYS if key in told}
     return class_of(function, told["kind"], given, **options), ""

@@ -45,7 +45,8 @@ def producer(
     *,
     columns: bool | None = None,
     produces: Produces = None,
-    threaded: bool = False,
+    threaded: bool | int = False,
+    resources: Sequence[str] = (),
     **parameters: Any,
 ) -> Module:
     """A producer that puts what the function returns into the event.
@@ -53,25 +54,36 @@ def producer(
     Each parameter of the function is the product of that name, or a configuration parameter if it has a default; keywords name
     other products or set other values. One that returns a TypedDict, a NamedTuple or a dataclass makes several products.
     `columns` says that it takes whole blocks; `produces` is the type of what it makes, where the annotation does not tell;
-    `threaded`, that it blocks or leaves Python for long. An `async` function is external work.
+    `threaded`, that it blocks or leaves Python for long, and may be a limit of calls; `resources` are what only one module
+    may use at a time. An `async` function is external work.
 
     Nothing is raised here: what is wrong with the signature or a parameter is told with all other faults of the process.
     """
-    return _made("producer", function, columns, produces, threaded, parameters)
+    return _made("producer", function, columns, produces, threaded, resources, parameters)
 
 
 def filter_by(
-    function: Callable[..., Any], *, columns: bool | None = None, threaded: bool = False, **parameters: Any
+    function: Callable[..., Any],
+    *,
+    columns: bool | None = None,
+    threaded: bool | int = False,
+    resources: Sequence[str] = (),
+    **parameters: Any,
 ) -> Module:
     """A filter that lets events pass for which the function says True; otherwise as `producer`."""
-    return _made("filter", function, columns, None, threaded, parameters)
+    return _made("filter", function, columns, None, threaded, resources, parameters)
 
 
 def analyzer(
-    function: Callable[..., Any], *, columns: bool | None = None, threaded: bool = False, **parameters: Any
+    function: Callable[..., Any],
+    *,
+    columns: bool | None = None,
+    threaded: bool | int = False,
+    resources: Sequence[str] = (),
+    **parameters: Any,
 ) -> Module:
     """An analyzer that calls the function, in the order of the input; otherwise as `producer`."""
-    return _made("analyzer", function, columns, None, threaded, parameters)
+    return _made("analyzer", function, columns, None, threaded, resources, parameters)
 
 
 class FunctionModule(Module):
@@ -97,7 +109,8 @@ def class_of(
     *,
     columns: bool | None = None,
     produces: Produces = None,
-    threaded: bool = False,
+    threaded: bool | int = False,
+    resources: Sequence[str] = (),
     fields: Mapping[str, Sequence[str]] | None = None,
 ) -> type[Module]:
     """The class of a module that calls a function, as a `kind`: producer, filter or analyzer.
@@ -108,7 +121,8 @@ def class_of(
     signature = read_signature(function, given, columns)
     base, method = _BASES[kind, signature.asynchronous]
     signature.faults += _misuses(signature, kind, threaded, named=signature.several or isinstance(produces, Mapping))
-    told = {"columns": columns, "produces": produces, "threaded": threaded or None, "fields": fields or None}
+    told: dict[str, Any] = {"columns": columns, "produces": produces, "threaded": threaded or None}
+    told |= {"resources": list(resources) or None, "fields": fields or None}
     namespace: dict[str, Any] = {
         "__module__": str(getattr(function, "__module__", None) or __name__),
         "__qualname__": str(getattr(function, "__qualname__", name_of(function))),
@@ -117,6 +131,7 @@ def class_of(
         "signature": signature,
         "used_as": {"kind": kind, **{key: value for key, value in told.items() if value is not None}},
         "threaded": threaded,
+        "resources": resources if isinstance(resources, str) else tuple(resources),
         "Config": _config(base, signature, fields or {}),
     }
     if kind == "producer":
@@ -135,7 +150,8 @@ def _made(
     function: Callable[..., Any],
     columns: bool | None,
     produces: Produces,
-    threaded: bool,
+    threaded: bool | int,
+    resources: Sequence[str],
     parameters: dict[str, Any],
 ) -> Module:
     given = {name: value for name, value in parameters.items() if not isinstance(value, FieldInfo)}
@@ -146,11 +162,11 @@ def _made(
             listed = extra.get("collection_fields") if isinstance(extra, dict) else None
             fields |= {name: [str(item) for item in listed]} if isinstance(listed, list) and listed else {}
             given |= {} if value.is_required() else {name: value.default}
-    part = class_of(function, kind, given, columns=columns, produces=produces, threaded=threaded, fields=fields)
-    return part(**given)
+    options: dict[str, Any] = {"columns": columns, "produces": produces, "threaded": threaded, "resources": resources}
+    return class_of(function, kind, given, **options, fields=fields)(**given)
 
 
-def _misuses(signature: Signature, kind: str, threaded: bool, *, named: bool) -> list[str]:
+def _misuses(signature: Signature, kind: str, threaded: bool | int, *, named: bool) -> list[str]:
     """What a signature says that does not fit the use that is made of it; `named` says that several products have names."""
     returns, found = signature.returns, []
     if kind == "producer" and returns in (None, type(None)):

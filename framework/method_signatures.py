@@ -87,3 +87,22 @@ def constructor_faults(part: Any) -> list[str]:
         return []
     names = ", ".join(f"'{name}'" for name in needed)
     return [f"{part.__name__}.__init__() must be given {names}, but a configuration has only the fields of Config"]
+
+
+def default_faults(part: Any) -> list[str]:
+    """Defaults of parameters that the parameters themselves would refuse."""
+    from pydantic import ValidationError
+    from pydantic_core import PydanticUndefined
+
+    fields = part.Config.model_fields
+    given = {name: field.default for name, field in fields.items() if field.default is not PydanticUndefined}
+    try:
+        part.Config.model_validate(given)
+    except ValidationError as error:
+        wrong = [item for item in error.errors(include_url=False) if item["type"] not in ("missing", "extra_forbidden")]
+        return [
+            f"the default {given[name]!r} of {part.__name__}.Config.{name} is refused: {item['msg']}"
+            for item in wrong
+            if item["loc"] and (name := str(item["loc"][0])) in given
+        ]
+    return []

@@ -32,7 +32,7 @@ $package = ["py.typed"]
 README = """\
 # $project
 
-`$plugin`, a $kind for [evproc](https://pypi.org/project/evproc).
+`$plugin`, a $kind for evproc.
 
 ```sh
 pip install -e .

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .errors import PluginError, did_you_mean
-from .method_signatures import constructor_faults, method_faults
+from .method_signatures import constructor_faults, default_faults, method_faults
 
 if TYPE_CHECKING:
     from .module import Module
@@ -162,6 +162,8 @@ def contract_faults(part: Any) -> list[str]:
         wrong.append(f"{part.__name__}.Config must derive from Block (or from the Config of its base class)")
     elif "type" in parameters.model_fields:
         wrong.append(f"{part.__name__}.Config may not have a parameter 'type': that names the class in a configuration")
+    else:
+        wrong.extend(default_faults(part))
     if issubclass(part, Service):
         return wrong
     kinds = [(kind, method) for kind, _, method in KINDS if issubclass(part, kind)]

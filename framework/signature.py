@@ -35,7 +35,7 @@ EMPTY = inspect.Parameter.empty
 _COLUMN_TYPES = (Flat, Jagged, Nested)
 _WORDS = {bool: "bool", int: "int64", float: "float64", complex: "complex128", str: "string"}
 _NEVER_PRODUCTS = (str, bytes, PurePath, Enum, BaseModel)
-OPTIONS = ("columns", "produces", "threaded")
+OPTIONS = ("columns", "produces", "threaded", "resources")
 """Words of `producer` and its like, which no parameter of a function may have for a name."""
 
 

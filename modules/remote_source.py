@@ -61,6 +61,7 @@ def _limit_xrootd() -> None:
     client: Any = importlib.import_module("XRootD.client")  # untyped in part
     client.EnvPutInt("ConnectionWindow", int(CONNECT_SECONDS))
     client.EnvPutInt("ConnectionRetry", 1)
+    client.EnvPutInt("StreamErrorWindow", 0)  # a server that was not there may be at the next try
     client.EnvPutInt("RequestTimeout", int(READ_SECONDS))
     client.EnvPutInt("TimeoutResolution", 1)
 

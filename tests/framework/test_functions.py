@@ -302,7 +302,7 @@ def test_a_configuration_names_the_function(tmp_path: Path) -> None:
         ),
         (
             "{type: 'tests.framework.function_toys:total', as: {kind: filter, produces: x}}",
-            "knows kind, columns, threaded and fields",
+            "knows kind, columns, threaded, resources and fields",
         ),
         ("{type: 'HERE:total', as: {kind: producer, colums: true}}", "not colums"),
         ("{type: 'HERE:total', as: producer, Jet: x}", "unknown parameter 'Jet'"),

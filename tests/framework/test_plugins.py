@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from evproc.framework.cli.main import app
+from evproc.framework.config import InputTag, Parameter
 from evproc.framework.errors import PluginError
 from evproc.framework.loading import load
 from evproc.framework.module import Analyzer, ExternalProducer, Filter, Module, Producer, Source
@@ -230,10 +231,24 @@ class OwnType(Service):
         type: str = "a"
 
 
+class BadDefault(PerEvent):
+    class Config(PerEvent.Config):
+        of: InputTag
+        least: float = Parameter(5.0, description="smallest", gt=10)
+        last: int = Parameter(20, description="largest", lt=10)
+
+
 @pytest.mark.parametrize(
     ("part", "expected"),
     [
         (PerEvent, []),
+        (
+            BadDefault,
+            [
+                "the default 5.0 of BadDefault.Config.least is refused: Input should be greater than 10",
+                "the default 20 of BadDefault.Config.last is refused: Input should be less than 10",
+            ],
+        ),
         (FasterTwin, []),
         (Service, []),
         (SlowerTwin, ["SlowerTwin defines both produce() and produce_columns(); one of them must go"]),
@@ -243,7 +258,7 @@ class OwnType(Service):
     ],
 )
 def test_a_class_is_held_against_the_contract(part: type, expected: list[str]) -> None:
-    """A module defines one of each method and its columnar twin; a source both of its methods."""
+    """A module defines one of each method and its columnar twin; a source both of its methods; defaults are allowed values."""
     assert contract_faults(part) == expected
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,31 @@ def test_a_server_that_goes_is_said(server: XRootDServer, monkeypatch: pytest.Mo
     said = fault(f"{server.url}/store/b.root")
     assert f"file '{server.url}/store/b.root' cannot be opened: the client of XRootD says: " in said
     assert time.monotonic() - begin < 60.0
+
+
+def test_a_server_that_comes_back(server: XRootDServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that was gone for some tries, and is there again for the last, is read on as if nothing had been."""
+    monkeypatch.setattr(remote_source, "CONNECT_SECONDS", 1.0)
+    tries: list[BaseException] = []
+    gone: list[int] = []
+    may_pass = remote_source.may_pass
+    with ExitStack() as stack:
+
+        def leaves(columns: Columns) -> None:
+            if not gone:
+                gone.append(server.port)
+                server.stop()
+
+        def noted(error: BaseException) -> bool:
+            tries.append(error)
+            if len(tries) == 3:
+                stack.enter_context(serving_xrootd(folder, server.port))
+            return may_pass(error)
+
+        monkeypatch.setattr(remote_source, "may_pass", noted)
+        seen = read(f"{server.url}/store/a.root", leaves)
+    assert seen == read(str(folder / "store" / "a.root"))
+    assert len(tries) == 3
 
 
 def test_a_silent_server_does_not_hold_the_job(server: XRootDServer, monkeypatch: pytest.MonkeyPatch) -> None:

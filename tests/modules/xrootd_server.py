@@ -31,8 +31,8 @@ class XRootDServer(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), _Session)
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Session)
         self.folder = folder
         self.port = int(self.server_address[1])
         self.url = f"root://127.0.0.1:{self.port}/"
@@ -181,9 +181,9 @@ class _Session(socketserver.BaseRequestHandler):
 
 
 @contextmanager
-def serving_xrootd(folder: Path) -> Iterator[XRootDServer]:
-    """A server of a folder, on a free port, stopped in any case."""
-    server = XRootDServer(folder)
+def serving_xrootd(folder: Path, port: int = 0) -> Iterator[XRootDServer]:
+    """A server of a folder, on a free port or that of a server that is gone, stopped in any case."""
+    server = XRootDServer(folder, port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
