@@ -62,6 +62,8 @@ class Binding:
         if self.label in flow.compiled:
             self.columnar, self.function = True, flow.compiled[self.label]
         self.acquire: Callable[..., Any] = getattr(module, f"acquire{suffix}", self.function)
+        #: events in a piece of a sweep; follows the time that they take
+        self.piece = 64
         #: events whose work is handed out together; follows their size
         self.piece_events = 1
 

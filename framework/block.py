@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import compress
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .event import Event
 from .masks import ALL_EVENTS, Chosen, Mask
 from .path_results import states
 from .store import Store, View
@@ -90,6 +90,12 @@ class Block:
     """Events of the present step whose work has been handed out."""
     masks: dict[int, Sequence[int] | None] = field(default_factory=lambda: {ALL_EVENTS: None})
     """Mask -> numbers of its events, ascending; None: all."""
+    _left: dict[tuple[int, tuple[int, ...]], Sequence[int] | None] = field(default_factory=dict)
+    """(mask, other masks) -> numbers of its events that are not in those."""
+    _bits: dict[int, int] = field(default_factory=dict)
+    """Mask -> its events as flags."""
+    _index: dict[int, Sequence[int] | None] = field(default_factory=lambda: {0: []})
+    """Flags -> numbers of the events."""
     passed: dict[str, bytearray] = field(default_factory=dict)
     """Filter -> for each event, 1 if it passes."""
     failed: dict[str, set[int]] = field(default_factory=dict)
@@ -101,7 +107,7 @@ class Block:
     ignored: dict[str, set[int]] = field(default_factory=dict)
     """Module -> numbers of the events for which its failure was ignored: they go on without its products."""
     done: dict[tuple[str, str], set[int]] = field(default_factory=dict)
-    """(module, phase) -> events that it has run for; kept only for modules with several steps."""
+    """(module, phase) -> events that it has run for; kept for modules with several steps, once masks do not say it all."""
     pieces: dict[str, list[Piece]] = field(default_factory=dict)
     """Module -> external work handed out and not yet produced."""
     harvest: dict[str, Harvest] = field(default_factory=dict)
@@ -133,6 +139,45 @@ class Block:
                 self.masks[number] = self._narrowed(parent, mask)
         return self.masks[number]
 
+    def left(self, number: int, before: tuple[int, ...], masks: list[Mask]) -> Sequence[int] | None:
+        """The events of a mask that are in none of the masks `before`; None: all."""
+        if not before:
+            return self.events_of(number, masks)
+        key = (number, before)
+        if key not in self._left:
+            own, gone = self._flags(number, masks), self._union(before, masks)
+            self._left[key] = self._numbers(own & ~gone) if own & gone else self.events_of(number, masks)
+        return self._left[key]
+
+    def union(self, numbers: tuple[int, ...], masks: list[Mask]) -> set[int]:
+        """The events that are in any of some masks."""
+        index = self._numbers(self._union(numbers, masks))
+        return set(range(self.store.size) if index is None else index)
+
+    def _union(self, numbers: tuple[int, ...], masks: list[Mask]) -> int:
+        flags = 0
+        for number in numbers:
+            flags |= self._flags(number, masks)
+        return flags
+
+    def _flags(self, number: int, masks: list[Mask]) -> int:
+        """The events of a mask as a number with a byte for each event of the block, 1 if it is one of them."""
+        if number not in self._bits:
+            index = self.events_of(number, masks)
+            flags = bytearray(self.store.size)
+            for event in range(self.store.size) if index is None else index:
+                flags[event] = 1
+            self._bits[number] = int.from_bytes(flags, "little")
+        return self._bits[number]
+
+    def _numbers(self, flags: int) -> Sequence[int] | None:
+        """The events of such a number; None: all."""
+        if flags not in self._index:
+            size = self.store.size
+            index = _places(flags.to_bytes(size, "little"))
+            self._index[flags] = None if len(index) == size else index
+        return self._index[flags]
+
     def _narrowed(self, parent: Sequence[int] | None, mask: Mask) -> Sequence[int] | None:
         flags = self.passed[mask.filter]
         broken = self.failed.get(mask.filter) if self.failed else None
@@ -141,16 +186,16 @@ class Block:
         if parent is None and not broken:
             if 0 not in flags:
                 return None
-            if self.store.size < LARGE:
-                return list(compress(range(self.store.size), flags))
-            return np.flatnonzero(np.frombuffer(flags, np.uint8)).tolist()
+            return _places(flags)
+        if parent is not None and len(parent) > 1 and not broken:
+            return list(compress(parent, itemgetter(*parent)(flags)))
         every = range(self.store.size) if parent is None else parent
         return [number for number in every if flags[number] and (not broken or number not in broken)]
 
     def _chosen(self, parent: Sequence[int] | None, chosen: Chosen, masks: list[Mask]) -> Sequence[int] | None:
         if chosen.selection.union and not self.failed:
             named = chosen.selection.named
-            index = self._union([self.events_of(path.mask, masks) for path in chosen.paths if path.label in named])
+            index = self._numbers(self._union(tuple(path.mask for path in chosen.paths if path.label in named), masks))
         else:
             found = {path.label: states(self, path, masks) for path in chosen.paths}
             index = np.flatnonzero(chosen.selection.accepted(found)).tolist()
@@ -171,11 +216,6 @@ class Block:
         every = range(self.store.size) if index is None else index
         return [event for event in every if event not in ended]
 
-    def _union(self, parts: list[Sequence[int] | None]) -> Sequence[int] | None:
-        if any(part is None for part in parts):
-            return None
-        return sorted({number for part in parts if part is not None for number in part})
-
     def note_passed(self, name: str, answers: Any, index: Sequence[int] | None) -> int:
         """Keep what a filter said for the events of `index` (None: all); returns how many pass."""
         flags = self.passed.get(name)
@@ -186,15 +226,16 @@ class Block:
                 bytes(map(bool, answers)) if isinstance(answers, list) else np.asarray(answers, np.uint8).tobytes()
             )
             return flags.count(1)
-        for number, answer in zip(index, answers, strict=True):
-            flags[number] = bool(answer)
-        return sum(1 for answer in answers if answer)
+        if not isinstance(answers, list):
+            answers = answers.tolist()
+        passing = list(compress(index, answers))
+        for number in passing:
+            flags[number] = 1
+        return len(passing)
 
-    def selected(self, index: Sequence[int] | None) -> list[Event]:
-        """The events of `index` (None: all)."""
-        events = self.store.events
-        if index is None:
-            return events
-        if isinstance(index, range):
-            return events[index.start : index.stop]
-        return [events[number] for number in index]
+
+def _places(flags: bytes | bytearray) -> list[int]:
+    """Where there is a 1."""
+    if len(flags) < LARGE:
+        return list(compress(range(len(flags)), flags))
+    return np.flatnonzero(np.frombuffer(flags, np.uint8)).tolist()

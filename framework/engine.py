@@ -197,16 +197,22 @@ class Engine:
 
     def _todo(self, block: Block, binding: Binding) -> Sequence[int] | None:
         """The events that a step is for; None: all."""
-        index = block.events_of(binding.mask, self._schedule.masks)
+        step, masks = binding.step, self._schedule.masks
+        if not block.failed and block.limits is None:
+            index = block.left(binding.mask, step.before, masks)
+            return binding.unharmed(block, index) if block.ignored else index
+        key = (binding.label, binding.phase.name)
+        if step.repeated and key not in block.done:
+            block.done[key] = block.union(step.before, masks)
+        index = block.events_of(binding.mask, masks)
         if block.failed and not binding.anyway:
             index = block.going_on(binding.label, binding.mask, self._schedule)
             binding.left_behind(block, index, self._schedule)
         if block.limits is not None:
             limit = min(block.limits[""], block.limits.get(binding.label, block.store.size))
             index = below(index, limit, block.store.size)
-        if binding.step.repeated:
-            key = (binding.label, binding.phase.name)
-            done = block.done.setdefault(key, set())
+        if step.repeated:
+            done = block.done[key]
             every = range(block.store.size) if index is None else index
             left = [number for number in every if number not in done]
             done.update(left)
@@ -228,13 +234,13 @@ class Engine:
                 self.state.waits(block.number, Status.RESOURCE)
                 return Outcome.WAITS
             block.todo = self._todo(block, binding)
-            block.view = binding.view(block)
             if block.todo is not None and not len(block.todo):
                 binding.put_nothing(block)
                 return Outcome.ENDED
+            block.view = binding.view(block)
             if binding.columnar or binding.module.threaded:
                 return self._run_whole(block, binding)
-            block.sweep = binding.sweep(binding.function, block.selected(block.todo))
+            block.sweep = binding.sweep(binding.function, block.store.selected(block.todo), piece=binding.piece)
         elif block.thread is not None:
             return self._finish_thread(block, binding)
         store.view = block.view
@@ -248,6 +254,7 @@ class Engine:
         if not ended:
             return Outcome.MORE
         binding.tally.cpu_s += sweep.seconds
+        binding.piece = sweep.piece
         binding.put(block, sweep.results, block.todo, sweep.failures)
         return Outcome.ENDED
 
@@ -325,7 +332,7 @@ def _call_whole(binding: Binding, block: Block) -> tuple[object, float]:
     if binding.columnar:
         result: object = binding.call_columns(block, block.todo)
     else:
-        result = sweep = binding.sweep(binding.function, block.selected(block.todo))
+        result = sweep = binding.sweep(binding.function, block.store.selected(block.todo))
         try:
             sweep.advance(FOREVER)
         except Exception as error:

@@ -59,7 +59,7 @@ class ExternalSteps:
             block.todo = todo(block, binding)
             block.acquired = 0
             block.pieces.setdefault(binding.label, [])
-            events = block.selected(block.todo)
+            events = block.store.selected(block.todo)
             if events and not binding.columnar:
                 block.sweep = binding.sweep(binding.acquire, events, piece=binding.piece_events)
         total = block.store.size if block.todo is None else len(block.todo)
@@ -195,7 +195,7 @@ class ExternalSteps:
             if piece.columns:
                 self._produce_block(block, binding, piece, results)
                 return True
-            events = block.selected(piece.index)
+            events = block.store.selected(piece.index)
             block.collecting = (label, piece, binding.sweep(binding.function, events, results))
         label, piece, sweep = block.collecting
         binding = self._collecting[label]

@@ -10,6 +10,7 @@ from typing import Any
 from .binding import Binding
 from .block import Block
 from .observing import Observers, ProductInfo
+from .some_events import Partial
 from .store import Store
 
 LOOKED_AT = 8
@@ -60,7 +61,7 @@ def product_bytes(store: Store, key: str) -> int:
         nbytes += column.nbytes
     values = store.lists.get(key)
     if values is not None:
-        nbytes += values_bytes(values)
+        nbytes += values_bytes(values.known() if isinstance(values, Partial) else values)
     return nbytes
 
 
@@ -69,7 +70,7 @@ def values_bytes(values: Sequence[Any]) -> int:
     count = len(values)
     if not count or not isinstance(values, list):
         return 0
-    looked_at = [list.__getitem__(values, place) for place in range(0, count, max(1, count // LOOKED_AT))]
+    looked_at = [values[place] for place in range(0, count, max(1, count // LOOKED_AT))]
     return 8 * count + sum(map(_value_bytes, looked_at)) * count // len(looked_at)
 
 

@@ -45,7 +45,9 @@ class Step:
     node: Node
     module: Module
     repeated: bool = False
-    """Whether the module has other steps, so that the events that it has run for must be remembered."""
+    """Whether the module has other steps of this phase."""
+    before: tuple[int, ...] = ()
+    """The masks of those of them that come before: it has run for their events."""
     release: list[str] = field(default_factory=list)
     """Products that nothing reads after this step."""
 
@@ -213,9 +215,12 @@ def compile_schedule(process: Process, flow: Flow) -> Schedule:
         count[node.label, node.phase] = count.get((node.label, node.phase), 0) + 1
     results = PathResults()
     results.label = PASSED
+    before: dict[tuple[str, Phase], tuple[int, ...]] = {}
     for node in (*nodes, *late):
         module = results if node.phase is Phase.RESULT else process.modules[node.label]
-        schedule.steps.append(Step(node, module, count[node.label, node.phase] > 1))
+        key = (node.label, node.phase)
+        schedule.steps.append(Step(node, module, count[key] > 1, before.get(key, ())))
+        before[key] = (*before.get(key, ()), node.mask)
     schedule.tail = len(nodes)
     schedule.results = {key: result for key, result in flow.results.items() if key in schedule.labels}
     _plan_releases(schedule.steps, flow)

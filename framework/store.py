@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import repeat
+from operator import itemgetter
 from sys import getrefcount
 from typing import Any
 
 import numpy as np
 
-from .columns import Array, Column, Flat, Jagged, Nested, column_from_events, concatenate
+from .columns import Array, Column, Jagged, Nested, column_from_events, concatenate
 from .conditions import NO_CONDITIONS
 from .errors import ProductNotFound, did_you_mean
 from .event import BlockHandle, CollectionColumns, Event, EventID, EventIDs
+from .some_events import Partial, Sparse
 
 
 class EventPool:
@@ -46,45 +48,6 @@ class EventPool:
             self._spare.append((handle, events))
 
 
-class Partial(list[Any]):
-    """Per-event values of a product that only some events of the block have."""
-
-    ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "<absent>"})()
-
-    def __init__(self, key: str, values: Sequence[Any], index: Sequence[int], size: int) -> None:
-        super().__init__([self.ABSENT] * size)
-        self.key = key
-        self.update(values, index)
-
-    def update(self, values: Sequence[Any], index: Sequence[int]) -> None:
-        """Set the values of the events named by `index`."""
-        put = super().__setitem__
-        for number, value in zip(index, values, strict=True):
-            put(number, value)
-
-    def __getitem__(self, number: Any) -> Any:
-        value = super().__getitem__(number)
-        if value is Partial.ABSENT:
-            raise ProductNotFound(
-                f"product '{self.key}' was not made for this event: its path had ended before its module, or its module failed"
-            )
-        return value
-
-
-class Sparse(dict[int, Any]):
-    """Per-event values of a column of which a step reads few events: made at once, others when asked for."""
-
-    __slots__ = ("_column",)
-
-    def __init__(self, column: Flat | Jagged, index: Sequence[int]) -> None:
-        super().__init__(zip(index, column.per_event_of(index), strict=True))
-        self._column = column
-
-    def __missing__(self, number: int) -> Any:
-        value = self[number] = self._column.one(number)
-        return value
-
-
 class Store:
     """The products of one block: for each key a column, a list with one value per event, or both."""
 
@@ -94,6 +57,7 @@ class Store:
         "_gaps",
         "_handle",
         "_pool",
+        "_selected",
         "_shared",
         "_sparse",
         "_view",
@@ -131,6 +95,8 @@ class Store:
         #: the list that the pool gave, which may be longer than the block
         self._all: list[Event] = []
         self._events: list[Event] | None = None
+        #: id of a list of numbers -> that list, and its events
+        self._selected: dict[int, tuple[Sequence[int], Sequence[Event]]] = {}
 
     @property
     def view(self) -> View:
@@ -152,6 +118,20 @@ class Store:
             self._events = self._all if len(self._all) == self.size else self._all[: self.size]
         return self._events
 
+    def selected(self, index: Sequence[int] | None) -> Sequence[Event]:
+        """The events of `index` (None: all); made once for all steps with the same index."""
+        events = self.events
+        if index is None:
+            return events
+        if isinstance(index, range):
+            return events[index.start : index.stop]
+        if len(index) < 2:
+            return [events[number] for number in index]
+        known = self._selected.get(id(index))
+        if known is None:
+            known = self._selected[id(index)] = (index, itemgetter(*index)(events))
+        return known[1]
+
     def event_id(self, number: int) -> EventID:
         """The identity of an event of the block."""
         return self.ids[number]
@@ -172,7 +152,7 @@ class Store:
             )
             made = self._gaps.get(key)
             if made is not None:
-                values = Partial(key, values, made.tolist(), self.size)
+                values = Partial(key, values, made.tolist())
             self.lists[key] = values
         return values
 
@@ -191,9 +171,9 @@ class Store:
             return
         known = self.lists.get(key)
         if isinstance(known, Partial):
-            known.update(values, index)
+            known.add(values, index)
         else:
-            self.lists[key] = Partial(key, values, index, self.size)
+            self.lists[key] = Partial(key, values, index)
 
     def put_column(self, key: str, column: Column, index: Sequence[int] | None) -> None:
         """Keep what a columnar call returned for the events of `index` (None: all)."""
@@ -246,6 +226,7 @@ class Store:
         self._gaps.clear()
         self._shared.clear()
         self._sparse.clear()
+        self._selected.clear()
         self._events = None
         if self._handle is not None:
             self._pool.give(self._handle, self._all)

@@ -23,7 +23,7 @@ NO_FAILURES: Mapping[int, Note] = {}
 class Sweep:
     """Calls `function(event)` for each of some events, or `function(event, result)` if there are results; `results` grows."""
 
-    __slots__ = ("_events", "_function", "_piece", "_second", "failures", "place", "results", "seconds", "total")
+    __slots__ = ("_events", "_function", "_second", "failures", "piece", "place", "results", "seconds", "total")
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Sweep:
         self._function = function
         self._events = events
         self._second = second
-        self._piece = piece
+        self.piece = piece
         self.results: list[Any] = []
         #: place -> what is to be said of its failure, in a sweep that goes on behind one
         self.failures: Mapping[int, Note] = NO_FAILURES
@@ -58,7 +58,7 @@ class Sweep:
         now = perf_counter()
         while (first := len(results)) < stop:
             begin = now
-            last = min(stop, first + self._piece)
+            last = min(stop, first + self.piece)
             events = iter(self._events if last - first == total else self._events[first:last])
             try:
                 if self._second is None:
@@ -75,7 +75,7 @@ class Sweep:
             self.place = last - 1
             piece = last - first
             taken = max(now - begin, 1e-7)
-            self._piece = max(1, min(int(piece * PIECE_SECONDS / taken), 8 * piece))
+            self.piece = max(1, min(int(piece * PIECE_SECONDS / taken), 8 * piece))
             if now >= until:
                 break
         return len(results) >= total

@@ -66,7 +66,7 @@ class TolerantSweep(Sweep):
         now = perf_counter()
         while (first := len(results)) < stop:
             begin = now
-            last = min(stop, first + self._piece)
+            last = min(stop, first + self.piece)
             events = iter(self._events[first:last])
             second = None if self._second is None else iter(self._second[first:last])
             while len(results) < last:
@@ -88,7 +88,7 @@ class TolerantSweep(Sweep):
                     now = perf_counter()
             self.seconds += now - begin
             self.place = last - 1
-            self._piece = max(1, min(int((last - first) * PIECE_SECONDS / max(now - begin, 1e-7)), 8 * (last - first)))
+            self.piece = max(1, min(int((last - first) * PIECE_SECONDS / max(now - begin, 1e-7)), 8 * (last - first)))
             if now >= until:
                 break
         return len(results) >= total

@@ -185,7 +185,7 @@ class TolerantExternalSteps(ExternalSteps):
         else:
             view = block.store.view = binding.view(block)
             for half in halves(index):
-                sweep = binding.sweep(binding.acquire, block.selected(half))
+                sweep = binding.sweep(binding.acquire, block.store.selected(half))
                 try:
                     sweep.advance(FOREVER)
                 except Exception as wrong:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from evproc.framework.columns import Flat, column_from_array
 from evproc.framework.errors import ProductNotFound
 from evproc.framework.event import Columns, EventID, EventIDs
-from evproc.framework.store import Partial, Store, View
+from evproc.framework.some_events import Partial
+from evproc.framework.store import Store, View
 from evproc.framework.testing import make_columns, make_events, make_store
 
 JETS: list[dict[str, Any]] = [
@@ -172,12 +173,14 @@ def columnar_of(owner: list[int]) -> bool:
 
 
 def test_partial_shows_what_is_absent() -> None:
-    """A Partial is read as a list; what is absent cannot be taken."""
-    partial = Partial("x", [5], [1], 3)
+    """A Partial has a value for some events, also such as are added later; what is absent cannot be taken."""
+    partial = Partial("x", [5], [1])
     assert partial[1] == 5
-    assert len(partial) == 3
     with pytest.raises(ProductNotFound):
         _ = partial[0]
+    partial.add([7, 8], [2, 0])
+    assert [partial[number] for number in range(3)] == [8, 5, 7]
+    assert sorted(partial.known()) == [5, 7, 8]
 
 
 def test_values_that_make_no_column_are_named() -> None:
