@@ -54,7 +54,7 @@ class Scores(InferenceProducer):
 
     def produce(self, event: Event, outputs: Mapping[str, Any]) -> Any:
         """Its scores: (5,) float32."""
-        return outputs["y"][:, 0]
+        return outputs["y"].ravel()
 
 
 class Collector(Analyzer):

@@ -21,6 +21,7 @@ from typing import Any
 from .binding import Binding
 from .block import Block, Harvest, Piece
 from .event import Columns
+from .handed_out import HandedOut
 from .module import ExternalWork
 from .state import RunState, Status
 from .sweep import PIECE_SECONDS, Sweep
@@ -102,6 +103,8 @@ class ExternalSteps:
         sweep.results[first:] = [None] * len(work)
         index = range(first, stop) if block.todo is None else block.todo[first:stop]
         block.acquired = stop
+        if isinstance(index, range):
+            work = HandedOut(work, block.store, first)
         self._launch(block, binding, work, index)
 
     def _work_bytes(self, module: ExternalWork, sweep: Sweep, first: int) -> int:

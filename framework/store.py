@@ -14,6 +14,7 @@ from .columns import Array, Column, Jagged, Nested, column_from_events, concaten
 from .conditions import NO_CONDITIONS
 from .errors import ProductNotFound, did_you_mean
 from .event import BlockHandle, CollectionColumns, Event, EventID, EventIDs
+from .handed_out import cut_from, same
 from .some_events import Partial, Sparse
 
 
@@ -217,6 +218,15 @@ class Store:
         if index is None or len(index) == self.size:
             return column
         return column.take(np.asarray(index, dtype=np.int64))
+
+    def uncut(self, values: Sequence[Any], first: int) -> Column | None:
+        """The column that these values were cut from, for the events from `first` on; None if they are not such values."""
+        last = first + len(values)
+        for key, cut in self.lists.items():
+            if type(cut) is list and cut[first] is values[0] and same(cut[first:last], values):
+                column = self.columns.get(key)
+                return column.slice(first, last) if column is not None and cut_from(values[0], column) else None
+        return None
 
     def close(self) -> None:
         """Release everything. Events, views and the store refer to one another, so they would live on until a collection."""

@@ -9,7 +9,9 @@ from typing import Any, cast, overload
 
 import numpy as np
 
+from evproc.framework.columns import Column, Flat, Jagged
 from evproc.framework.errors import ModelContractError, did_you_mean
+from evproc.framework.handed_out import HandedOut
 
 from .batching import row_bounds
 from .tensor_faults import fault_in, same_shape
@@ -100,6 +102,13 @@ def gather(work: Sequence[Any], metadata: ModelMetadata) -> tuple[dict[str, Arra
         for spec in specs:
             name = spec.name
             arrays = [tensor[name] for tensor in work]
+            column = work.column_of(arrays) if isinstance(work, HandedOut) else None
+            if column is not None and (rows := _uncut(column)):
+                mine, tensors[name] = rows
+                sound = sound and (bounds is None or list(mine) == list(bounds))
+                sound = sound and _is(tensors[name], spec)
+                bounds = mine
+                continue
             mine, shapes = _bounds_of(arrays)
             sound = sound and (bounds is None or list(mine) == list(bounds))
             sound = sound and all(same_shape(shape[1:], spec.shape) for shape in shapes)
@@ -111,6 +120,21 @@ def gather(work: Sequence[Any], metadata: ModelMetadata) -> tuple[dict[str, Arra
     if not sound or bounds is None:
         raise fault_in(work, specs, metadata.name)
     return tensors, bounds
+
+
+def _uncut(column: Column) -> tuple[Sequence[int], Array] | None:
+    """The bounds and the rows of the events of a column of arrays."""
+    if isinstance(column, Jagged):
+        compact = column.compact()
+        return compact.offsets.tolist(), compact.content
+    if isinstance(column, Flat) and column.values.ndim > 1 and column.values.shape[1]:
+        events, rows, *row = column.values.shape
+        return range(0, events * rows + 1, rows), column.values.reshape(events * rows, *row)
+    return None
+
+
+def _is(rows: Array, spec: TensorSpec) -> bool:
+    return rows.dtype == spec.dtype and _same_shape(rows.shape[1:], spec.shape)
 
 
 def _bounds_of(arrays: Sequence[Array]) -> tuple[Sequence[int], Iterable[tuple[int, ...]]]:
