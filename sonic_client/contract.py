@@ -134,7 +134,7 @@ def _uncut(column: Column) -> tuple[Sequence[int], Array] | None:
 
 
 def _is(rows: Array, spec: TensorSpec) -> bool:
-    return rows.dtype == spec.dtype and _same_shape(rows.shape[1:], spec.shape)
+    return rows.dtype == spec.dtype and same_shape(rows.shape[1:], spec.shape)
 
 
 def _bounds_of(arrays: Sequence[Array]) -> tuple[Sequence[int], Iterable[tuple[int, ...]]]:
