@@ -10,8 +10,10 @@
     │   └── ProductNotFound       5     ... because it read a product that this event does not have
     ├── InferenceError            6     a request for inference failed
     │   ├── ServerUnavailable     6     ... no server could be reached, or it died
+    │   │   └── ServerBusy        6     ... or it has too much to do, and says so
     │   ├── DeadlineExceeded      6     ... no answer in time
     │   ├── RequestRejected       6     ... the server refused the request
+    │   ├── EventSkipped          6     ... and the client was told to skip its events then
     │   └── ModelContractError    6     ... the model is not what the producer says it is
     └── InternalError            70     a bug in evproc
 
@@ -111,12 +113,20 @@ class ServerUnavailable(InferenceError):
     """No server could be reached, or it went away during a request."""
 
 
+class ServerBusy(ServerUnavailable):
+    """A server refused a request because it has too much to do: it is not dead, and the same request may succeed later."""
+
+
 class DeadlineExceeded(InferenceError):
     """A server did not answer in time."""
 
 
 class RequestRejected(InferenceError):
     """The server refused the request; sending it again would not help."""
+
+
+class EventSkipped(InferenceError):
+    """A request failed for good, and its events are to be skipped: an `ExceptionPolicy` says what becomes of them."""
 
 
 class ModelContractError(InferenceError):

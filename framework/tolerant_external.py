@@ -14,7 +14,7 @@ from typing import Any
 
 from .binding import Binding
 from .block import Block, Piece
-from .errors import DeadlineExceeded, ServerUnavailable
+from .errors import DeadlineExceeded, EventSkipped, ServerUnavailable
 from .event import Columns
 from .external import ExternalSteps, Outcome
 from .module import ExternalWork, close_work
@@ -22,8 +22,8 @@ from .sweep import Sweep
 from .tolerant import FAILED, TolerantBinding, halves
 
 FOREVER = float("inf")
-NOBODYS_FAULT = (ServerUnavailable, DeadlineExceeded)
-"""Errors that say nothing of any event."""
+NOBODYS_FAULT = (ServerUnavailable, DeadlineExceeded, EventSkipped)
+"""Errors that say nothing of any event, or for which asking again has been tried."""
 
 
 class TolerantExternalSteps(ExternalSteps):

@@ -12,40 +12,59 @@ if __name__ == "sonic_client":
     raise ImportError("import this package as evproc.sonic_client, not as sonic_client")
 
 if TYPE_CHECKING:
+    from .circuit import CircuitBreaker
     from .embedded import EmbeddedServer
     from .fake import FakeModel, FakeServer
+    from .hedging import Hedge
     from .producer import Client, InferenceFilter, InferenceProducer
+    from .retry import DefaultValue, FallbackServer, OtherServer, RetryAction, SameServer, SkipEvent
     from .service import Fallback, InferenceService
     from .tensors import ModelMetadata, TensorSpec
     from .transport import ServerURL, Transport, open_transport
 
 _WHERE = {
+    "CircuitBreaker": "circuit",
     "Client": "producer",
+    "DefaultValue": "retry",
     "EmbeddedServer": "embedded",
     "FakeModel": "fake",
     "FakeServer": "fake",
     "Fallback": "service",
+    "FallbackServer": "retry",
+    "Hedge": "hedging",
     "InferenceFilter": "producer",
     "InferenceProducer": "producer",
     "InferenceService": "service",
     "ModelMetadata": "tensors",
+    "OtherServer": "retry",
+    "RetryAction": "retry",
+    "SameServer": "retry",
     "ServerURL": "transport",
+    "SkipEvent": "retry",
     "TensorSpec": "tensors",
     "Transport": "transport",
     "open_transport": "transport",
 }
 
 __all__ = [
+    "CircuitBreaker",
     "Client",
+    "DefaultValue",
     "EmbeddedServer",
     "FakeModel",
     "FakeServer",
     "Fallback",
+    "FallbackServer",
+    "Hedge",
     "InferenceFilter",
     "InferenceProducer",
     "InferenceService",
     "ModelMetadata",
+    "OtherServer",
+    "RetryAction",
+    "SameServer",
     "ServerURL",
+    "SkipEvent",
     "TensorSpec",
     "Transport",
     "open_transport",

@@ -69,6 +69,15 @@ class KServeTransport(ABC):
         answer = await self._ask("ModelStatistics", request, timeout, model)
         return kserve.model_statistics(model, answer)
 
+    async def load(self, model: str, timeout: float) -> None:
+        """Have a model of the server's repository loaded."""
+        await self._ask("RepositoryModelLoad", messages.RepositoryModelLoadRequest(model_name=model), timeout, model)
+
+    async def unload(self, model: str, timeout: float) -> None:
+        """Have a model unloaded."""
+        request = messages.RepositoryModelUnloadRequest(model_name=model)
+        await self._ask("RepositoryModelUnload", request, timeout, model)
+
     async def infer(
         self,
         model: str,

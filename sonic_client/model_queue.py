@@ -1,41 +1,31 @@
-"""The queue of one model: takes submissions, sends requests, retries, hands back answers.
+"""The queue of one model: takes submissions, sends requests, hands back answers.
 
-What leaves when is the batcher's decision; this is the thin part that awaits.
+What leaves when is the batcher's decision, where it goes the balancer's, what happens when it fails that of the retry chain;
+this is the thin part between them. The life of one request is in `sending`.
+
+Invariants: a submission ends exactly once, with its answer, an error or by being cancelled, whatever servers do and in
+whatever order; a place on a server that was taken is given back; after `close` nothing is under way.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
+from math import inf
 from typing import Any
 
-from evproc.framework.errors import DeadlineExceeded, InferenceError, ServerUnavailable
 from evproc.framework.observing import Observers
 
+from .balancing import Balancer, Balancing
 from .batching import Batcher, Request, Submission
-from .contract import check_answer
+from .fleet import Server as Server
+from .fleet import Turns
+from .hedging import Hedge, Hedging
 from .latency import LatencyRecord
+from .retry import RetryAction, RetryBudget, default_chain
+from .sending import NOBODYS_FAULT, Outcomes, Sender
 from .tensors import Array, ModelMetadata
-from .transport import Transport, is_retryable
-
-BACK_OFF = 0.05
-"""Pause before the first retry, seconds; doubles with each."""
-LONGEST_BACK_OFF = 2.0
-
-
-@dataclass(slots=True, eq=False)
-class Server:
-    """A server, and what is under way to it."""
-
-    url: str
-    transport: Transport
-    in_flight_limit: int
-    outstanding: int = 0
-    explain: Callable[[], str] = str
-    """Why the server is no more, if that is known; empty if not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +39,15 @@ class Policy:
     max_bytes: int
     max_wait: float
     coalesce: bool
+    deadline: float = inf
+    """Seconds for all attempts of a request."""
+    patience: float = 60.0
+    """Seconds for which a request is sent again to servers that have too much to do."""
+    prefer: tuple[str, ...] = ()
+    """Names or addresses of servers that are asked as long as they can be."""
+    retry: tuple[RetryAction, ...] | None = field(default=None, hash=False)
+    """The retry chain; None is the usual one."""
+    hedge: Hedge | None = field(default=None, hash=False)
 
 
 @dataclass(slots=True, eq=False)
@@ -57,30 +56,58 @@ class _Ticket:
     finish: Callable[[dict[str, Array]], Any]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ModelQueue:
     """Requests for one model."""
 
     metadata: ModelMetadata
     version: str
     servers: list[Server]
+    """Those that have the model; may change while the queue lives, but is never empty."""
     policy: Policy
     records: dict[str, LatencyRecord] = field(default_factory=dict)
     """Server -> what was sent to it."""
     observers: Observers = field(default_factory=Observers)
+    turns: Turns = field(default_factory=Turns)
+    """Who waits for a place on a server; shared by all queues of a job."""
+    balancing: Balancing = Balancing.LEAST_OUTSTANDING
+    budget: RetryBudget = field(default_factory=lambda: RetryBudget(share=1.0, least=1 << 40))
+    start_fallback: Callable[[], Awaitable[Server]] | None = None
+    held_bytes: int = 0
+    """Inputs of submissions that have not ended."""
+    peak_bytes: int = 0
     _batcher: Batcher = field(init=False)
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _sender: Sender = field(init=False)
+    _tasks: dict[asyncio.Task[None], tuple[Request, Server] | None] = field(default_factory=dict)
+    """What is under way; None once it has begun."""
     _in_flight: int = 0
     _flushing: bool = False
     _turn: bool = False
     _timer: asyncio.TimerHandle | None = None
-    _sent: int = 0
+    _wake: asyncio.TimerHandle | None = None
     _closed: bool = False
 
     def __post_init__(self) -> None:
         policy = self.policy
         rows = min(policy.max_rows, max(1, self.metadata.max_batch_size))
         self._batcher = Batcher(max_rows=rows, max_bytes=policy.max_bytes, coalesce=policy.coalesce)
+        self._sender = Sender(
+            metadata=self.metadata,
+            version=self.version,
+            outputs=policy.outputs,
+            timeout=policy.timeout,
+            deadline=policy.deadline,
+            patience=policy.patience,
+            actions=default_chain(policy.tries) if policy.retry is None else policy.retry,
+            servers=self.servers,
+            balancer=Balancer(self.metadata.name, self.balancing, policy.prefer),
+            budget=self.budget,
+            turns=self.turns,
+            observers=self.observers,
+            hedging=Hedging(policy.hedge) if policy.hedge is not None else None,
+            start_fallback=self.start_fallback,
+            records=self.records,
+        )
 
     def submit(
         self, inputs: Mapping[str, Array], rows: int, finish: Callable[[dict[str, Array]], Any]
@@ -93,6 +120,10 @@ class ModelQueue:
             raise RuntimeError(f"the queue of model '{self.metadata.name}' is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
+        nbytes = sum(array.nbytes for array in inputs.values())
+        self.held_bytes += nbytes
+        self.peak_bytes = max(self.peak_bytes, self.held_bytes)
+        future.add_done_callback(lambda _: self._let_go(nbytes))
         self._batcher.add(Submission(inputs, rows, _Ticket(future, finish)))
         self._pump()
         if self._batcher.waiting_rows:
@@ -111,8 +142,21 @@ class ModelQueue:
 
     @property
     def in_flight(self) -> int:
-        """Requests under way."""
+        """Requests that have been sent and have not ended."""
         return self._in_flight
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """What became of requests, beside answers and errors."""
+        return self._sender.outcomes
+
+    @property
+    def hedging(self) -> Hedging | None:
+        """The hedges, if they are on."""
+        return self._sender.hedging
+
+    def _let_go(self, nbytes: int) -> None:
+        self.held_bytes -= nbytes
 
     def _next_turn(self) -> None:
         self._turn = False
@@ -124,25 +168,71 @@ class ModelQueue:
         self.flush()
 
     def _pump(self, *, partial: bool = False) -> None:
-        """Send what may be sent now."""
+        """Send what may be sent now; line up for what may not."""
         while not self._closed:
-            server = min(self.servers, key=lambda server: server.outstanding)
-            if server.outstanding >= server.in_flight_limit:
+            sent = self.send_one(partial=partial)
+            if sent is None:
                 return
-            request = self._batcher.next_request(partial=partial or self._flushing)
-            if request is None:
-                if not self._batcher.waiting_rows:
-                    self._flushing = False
+            if not sent:
+                self.turns.join(self)
                 return
             partial = False
-            server.outstanding += 1
-            self._in_flight += 1
-            task = asyncio.get_running_loop().create_task(self._send(request, server))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+
+    def send_one(self, *, partial: bool = False) -> bool | None:
+        """Send one request, if a server has a place for it. None: there is nothing to send."""
+        if self._closed or not self._batcher.waiting_rows:
+            self._flushing = False
+            return None
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        balancer = self._sender.balancer
+        server, allowed = balancer.choose(self.servers, now)
+        if server is None:
+            if allowed or self._in_flight:
+                if not allowed:
+                    self._wake_up(loop, now)
+                return False
+            server = balancer.anyhow(self.servers, now)
+        partial = partial or self._flushing or (not self._in_flight and self in self.turns.line)
+        request = self._batcher.next_request(partial=partial)
+        if request is None:
+            if not self._batcher.waiting_rows:
+                self._flushing = False
+            return None
+        server.take(self.metadata.name, now)
+        self._in_flight += 1
+        task = loop.create_task(self._send(request, server))
+        self._tasks[task] = request, server
+        task.add_done_callback(self._ended)
+        return True
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A request has ended; one that was cancelled before its first step has nobody else to clear up after it."""
+        flight = self._tasks.pop(task, None)
+        if flight is not None:
+            request, server = flight
+            server.gave_up(self.metadata.name)
+            server.give_back()
+            self._in_flight -= 1
+            for submission in Batcher.fail(request):
+                submission.ticket.future.cancel()
+
+    def _wake_up(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
+        """No server may be asked now: look again when one may."""
+        if self._wake is None:
+            at = min(server.again_at(self.metadata.name, now) for server in self.servers)
+            if at > now:
+                self._wake = loop.call_at(at, self._woken)
+
+    def _woken(self) -> None:
+        self._wake = None
+        self._pump()
 
     async def _send(self, request: Request, server: Server) -> None:
         """One request, with its retries; ends its submissions, whatever happens."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks[task] = None
         try:
             await self._answered(request, server)
         except asyncio.CancelledError:
@@ -150,21 +240,22 @@ class ModelQueue:
                 submission.ticket.future.cancel()
             raise
         finally:
-            server.outstanding -= 1
             self._in_flight -= 1
+            if self.turns.line:
+                self.turns.serve()
             self._pump(partial=not self._in_flight)
 
-    async def _answered(self, request: Request, server: Server) -> None:
+    async def _answered(self, request: Request, server: Server | None) -> None:
         """Ask, and give the answer or the error to the submissions.
 
         One that has wrong rows must not fail those that merely share its request, so they are then sent apart.
         """
         try:
-            outputs = await self._attempts(request, server)
+            outputs = await self._sender.send(request, server)
         except Exception as error:
-            if len(request.parts) > 1 and not isinstance(error, (ServerUnavailable, DeadlineExceeded)):
+            if len(request.parts) > 1 and not isinstance(error, NOBODYS_FAULT):
                 for part in request.parts:
-                    await self._answered(Request([part], part.stop - part.start), server)
+                    await self._answered(Request([part], part.stop - part.start), None)
                 return
             for submission in Batcher.fail(request):
                 _settle(submission.ticket.future, error)
@@ -181,42 +272,13 @@ class ModelQueue:
         except Exception as error:
             _settle(ticket.future, error)
 
-    async def _attempts(self, request: Request, server: Server) -> dict[str, Array]:
-        inputs = request.inputs()
-        model, policy = self.metadata.name, self.policy
-        record = self.records.setdefault(server.url, LatencyRecord())
-        self._sent += 1
-        nbytes = sum(array.nbytes for array in inputs.values())
-        request_id = f"{model}-{self._sent}"
-        for attempt in range(1, policy.tries + 1):
-            begin = perf_counter()
-            try:
-                with self.observers.request(server.url, model, request.rows, nbytes, attempt):
-                    outputs = await server.transport.infer(
-                        model, self.version, inputs, policy.outputs, timeout=policy.timeout, request_id=request_id
-                    )
-                    check_answer(outputs, request.rows, self.metadata, server.url, policy.outputs)
-            except InferenceError as error:
-                record.failures += 1
-                if not is_retryable(error) or attempt == policy.tries:
-                    tried = f" (after {attempt} attempts)" if attempt > 1 else ""
-                    reason = server.explain()
-                    if tried or reason:
-                        raise type(error)(f"{error}{tried}{f'; {reason}' if reason else ''}") from error
-                    raise
-                record.retries += 1
-                pause = min(LONGEST_BACK_OFF, BACK_OFF * 2 ** (attempt - 1))
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-            else:
-                record.add(perf_counter() - begin, request.rows)
-                return outputs
-        raise AssertionError("a request is tried once at least")
-
     async def close(self) -> None:
         """Cancel what waits and what is under way, and wait for its end."""
         self._closed = True
-        if self._timer:
-            self._timer.cancel()
+        self.turns.leave(self)
+        for timer in (self._timer, self._wake):
+            if timer:
+                timer.cancel()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -22,13 +22,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
 
 from evproc.framework import Block, ExternalFilter, ExternalProducer, ExternalWork, Parameter
 from evproc.framework.errors import ModelContractError
 
 from .contract import Answers, empty_outputs, gather
 from .entries import Plan, has_lists, is_plain, of_one_kind, plan, size_of
+from .hedging import Hedge
+from .retry import AnyAction
 from .tensors import Array, wire_size
 
 if TYPE_CHECKING:
@@ -57,6 +61,28 @@ class Client(Block):
         0.005, description="time that rows wait for others to share a request", unit="s", placement=True, ge=0
     )
     coalesce: bool = Parameter(True, description="whether rows of several events share a request", placement=True)
+    deadline: float | None = Parameter(
+        None, description="for a request with all its retries; none by default", unit="s", placement=True, gt=0
+    )
+    retry: list[Annotated[AnyAction, Field(discriminator="kind")]] | None = Parameter(
+        None,
+        description="what is done after a failure, in order; by default the same server, another one, the fallback",
+    )
+    patience: float = Parameter(
+        60.0,
+        description="for which a request is sent again to servers that refuse because they have too much to do",
+        unit="s",
+        placement=True,
+        ge=0,
+    )
+    prefer: list[str] = Parameter(
+        default_factory=list,
+        description="names or addresses of servers; no other is asked while one of them can be",
+        placement=True,
+    )
+    hedge: Hedge | None = Parameter(
+        None, description="when a request that is late is sent to a second server too; never by default", placement=True
+    )
 
 
 class InferenceWork(ExternalWork):

@@ -9,7 +9,8 @@ exception is kept as the cause.
 
     gRPC status                                        becomes              sent again?
     UNAVAILABLE, CANCELLED, ABORTED                    ServerUnavailable    yes
-    RESOURCE_EXHAUSTED (a saturated server)            ServerUnavailable    yes
+    RESOURCE_EXHAUSTED, UNAVAILABLE with the words of  ServerBusy           yes, later: the server is not dead
+      a full queue (a saturated server)
     RESOURCE_EXHAUSTED (a message too large)           RequestRejected      no
     DEADLINE_EXCEEDED                                  DeadlineExceeded     yes
     INTERNAL, UNKNOWN, DATA_LOSS                       InferenceError       yes (the server's fault)
@@ -33,6 +34,7 @@ from evproc.framework.errors import (
     InferenceError,
     ModelContractError,
     RequestRejected,
+    ServerBusy,
     ServerUnavailable,
     did_you_mean,
 )
@@ -162,13 +164,15 @@ _STATUS_CLASS: dict[str, type[InferenceError]] = {
     "UNAVAILABLE": ServerUnavailable,
     "CANCELLED": ServerUnavailable,
     "ABORTED": ServerUnavailable,
-    "RESOURCE_EXHAUSTED": ServerUnavailable,
+    "RESOURCE_EXHAUSTED": ServerBusy,
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "INTERNAL": InferenceError,
     "UNKNOWN": InferenceError,
     "DATA_LOSS": InferenceError,
 }
 _NEVER_AGAIN = (RequestRejected, ModelContractError)
+_BUSY_WORDS = re.compile(r"maximum queue size|pending.overflow|overloaded|too many requests", re.IGNORECASE)
+"""How a Triton whose queue is full, and the proxies before it, say that they have too much to do."""
 
 
 def is_retryable(error: BaseException) -> bool:
@@ -181,6 +185,8 @@ def status_error(status: str, words: str, *, server: str, model: str = "") -> In
     kind = _STATUS_CLASS.get(status, RequestRejected)
     if status == "RESOURCE_EXHAUSTED" and "larger than max" in words:
         kind = RequestRejected
+    elif status == "UNAVAILABLE" and _BUSY_WORDS.search(words):
+        kind = ServerBusy
     about = f"{server}, model '{model}'" if model else server
     return kind(f"{about}: {words.strip() or 'no reason given'} [{status}]")
 

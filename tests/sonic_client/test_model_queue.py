@@ -16,8 +16,8 @@ from evproc.framework.errors import (
     RequestRejected,
     ServerUnavailable,
 )
-from evproc.sonic_client import model_queue
 from evproc.sonic_client.model_queue import ModelQueue, Policy, Server
+from evproc.sonic_client.retry import SameServer
 from evproc.sonic_client.tensors import ModelMetadata, TensorSpec
 
 F4 = np.dtype("f4")
@@ -71,7 +71,7 @@ def play(test: Callable[[ModelQueue, Wire], Awaitable[None]], wire: Wire | None 
     """Run a test on a queue in a loop of its own; close the queue after it."""
     limit = changes.pop("in_flight", 4)
     policy = {"outputs": (), "timeout": 7.0, "tries": 3, "max_rows": 100, "max_bytes": 1 << 20, "max_wait": 60.0}
-    policy |= {"coalesce": True} | changes
+    policy |= {"coalesce": True, "retry": (SameServer(tries=2, back_off=0.0),)} | changes
 
     async def main(wire: Wire) -> None:
         server = Server(wire.url, wire, limit)  # type: ignore[arg-type]  # all that a queue uses of a transport
@@ -97,12 +97,6 @@ async def turns(count: int = 5) -> None:
     """Let the loop do what it has to."""
     for _ in range(count):
         await asyncio.sleep(0)
-
-
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries follow at once."""
-    monkeypatch.setattr(model_queue, "BACK_OFF", 0.0)
 
 
 def test_rows_of_one_turn_share_a_request() -> None:
