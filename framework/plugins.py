@@ -118,9 +118,12 @@ def discover(group: str = MODULES) -> Registry:
     """The installed plug-ins of a group."""
     registry = Registry()
     allowed = selection()
+    named: dict[int, tuple[str, str]] = {}
     for entry in importlib.metadata.entry_points(group=group):
-        package = entry.dist.name if entry.dist else "unknown"
-        version = entry.dist.version if entry.dist else ""
+        dist = entry.dist
+        if id(dist) not in named:  # each of the two reads a file, and one package has many entry points
+            named[id(dist)] = (dist.name, dist.version) if dist else ("unknown", "")
+        package, version = named[id(dist)]
         if normalized(package) != BUILT_IN and allowed is not None and normalized(package) not in allowed:
             continue
         plugin = Plugin(entry.name, entry.value, package, version, group)

@@ -21,6 +21,7 @@ import dataclasses
 import platform
 import re
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +61,9 @@ def record(process: Process, header: Mapping[str, str], files: Mapping[str, Any]
     return made
 
 
-def packages(process: Process) -> dict[str, str]:
-    """The packages that the results depend on: what evproc itself needs, and those of the plug-ins in use; name -> version."""
+@cache
+def _own_packages() -> Mapping[str, str]:
+    """What evproc itself needs: name -> version. Kept: the files are slow to read."""
     names = set()
     try:
         required = metadata.requires("evproc") or []
@@ -77,6 +79,12 @@ def packages(process: Process) -> dict[str, str]:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
+    return versions
+
+
+def packages(process: Process) -> dict[str, str]:
+    """The packages that the results depend on: what evproc itself needs, and those of the plug-ins in use; name -> version."""
+    versions = dict(_own_packages())
     registry = discover()
     for part in (*process.modules.values(), *process.services.values()):
         name = registry.name_of(type(part)) or ""
