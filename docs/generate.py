@@ -41,6 +41,7 @@ KINDS = {"source": "Sources", "producer": "Producers", "filter": "Filters", "ana
 }
 PICTURE = "docs/facile_graph.svg"
 SCHEDULE = "docs/schedule.svg"
+TIMES, MEASURED = "docs/facile_times.svg", "docs/examples/facile_report.json"
 
 
 def pages() -> list[Path]:
@@ -100,6 +101,8 @@ def draw() -> None:
         os.chdir(folder)
         size = "-o source.events=1 -o source.channels=10"
         output(f"evproc graph {ROOT / 'workflows' / 'facile.py'} {size} --output {ROOT / PICTURE}")
+        timed = f"--report {ROOT / MEASURED} --output {ROOT / TIMES}"
+        output(f"evproc graph {ROOT / 'workflows' / 'facile.py'} {size} {timed}")
         os.chdir(ROOT)
 
     picture = runpy.run_path(str(ROOT / "docs" / "schedule_picture.py"))
