@@ -38,21 +38,21 @@ class Channel(Producer):
         return f"{'heavy' if pair['mass'] > 60.0 else 'light'} {int(event['Muon_charge'][:2].sum())}"
 
 
-class Heavy(Producer):
-    """Whether a pair is a heavy one, by columns, from the words that were made event by event."""
+class Candidate(Producer):
+    """Whether a pair is heavy and neutral, by columns, from the words that were made event by event."""
 
     consumes = ("channel",)
     produces = "bool"
 
     def produce_columns(self, columns: Columns) -> Any:
         """(events,) bool."""
-        return ak.to_numpy(ak.str.starts_with(columns["channel"], "heavy"))
+        return ak.to_numpy(columns["channel"] == "heavy 0")
 
 
 process = Process("COLUMNS")
 process.source = NtupleSource(files="nano.root")
 process.some_muon = CountFilter(of="Muon", at_least=1)
-process.pair, process.channel, process.heavy = Pair(), Channel(), Heavy()
-process.out = NtupleOutput(file="columns.parquet", keep=["Muon_pt", "pair", "channel", "heavy"], select=["muons"])
-process.muons = Path(process.some_muon, process.pair, process.channel, process.heavy)
+process.pair, process.channel, process.candidate = Pair(), Channel(), Candidate()
+process.out = NtupleOutput(file="columns.parquet", keep=["Muon_pt", "pair", "channel", "candidate"], select=["muons"])
+process.muons = Path(process.some_muon, process.pair, process.channel, process.candidate)
 process.end = EndPath(process.out)

@@ -41,7 +41,9 @@ def test_columns_and_events_do_not_depend_on_blocks(nano: Path, tmp_path: Path) 
     found = [written(nano, tmp_path / f"{block}.parquet", block) for block in (1, 7, 1000)]
     assert found[0].to_list() == found[1].to_list() == found[2].to_list()
     assert len({str(events.type) for events in found}) == 1
-    assert str(found[0].type).endswith("pair: ?{pt: float64, mass: float64}, channel: string, heavy: bool}")
+    assert str(found[0].type).endswith("pair: ?{pt: float64, mass: float64}, channel: string, candidate: bool}")
     for event in found[0].to_list():
-        assert event["heavy"] == (event["pair"] is not None and event["pair"]["mass"] > 60.0)
+        heavy = event["pair"] is not None and event["pair"]["mass"] > 60.0
+        assert event["channel"].startswith("heavy") == heavy
+        assert event["candidate"] == (event["channel"] == "heavy 0")
         assert (event["channel"] == "none") == (len(event["Muon_pt"]) < 2) == (event["pair"] is None)
