@@ -20,8 +20,9 @@ An event without rows sends nothing and gets outputs without rows. For a model w
 without any element (a graph without nodes) sends nothing only if all its outputs have a variable extent, which is 0 then;
 otherwise the model is asked, for there is no telling what it makes of nothing.
 
-The cost: some microseconds a row that is given in a list, a fraction of one for a row of an array. Events of arrays whose
-rows all have one shape do not come here.
+The cost: 15 to 30 us for a row that is given in a list, which is checked, sorted and taken apart by itself; a few us for
+an event of arrays. So give an array where all rows of an event have one shape. Events of arrays whose rows all have one
+shape do not come here.
 """
 
 from __future__ import annotations
