@@ -215,7 +215,7 @@ def network(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_example_of_the_page_runs() -> None:
-    """Jets of two and of three constituents, of three events, are two requests."""
+    """Jets of two and of three constituents, of three events: each is sent once, beside jets of its length only."""
     tagger: Any = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "examples" / "ragged.py"))["JetTagger"]
     outputs = [TensorSpec("score", F4, (1,)), TensorSpec("weights", F4, (-1,))]
     fake = FakeModel("tagger", [TensorSpec("pt", F4, (-1,))], outputs, network)
@@ -224,10 +224,11 @@ def test_the_example_of_the_page_runs() -> None:
         {"Jet_nConstituents": np.array([], int), "Constituent_pt": np.array([], "f4")},
         {"Jet_nConstituents": np.array([2]), "Constituent_pt": np.array([1, 1], "f4")},
     ]
-    with FakeServer([fake]) as server:
+    with FakeServer([fake], keep_inputs=True) as server:
         services = [InferenceService(servers=[server.url])]
         products = run_module(tagger(client=Client(model="tagger")), events, services=services)
-        assert [request.rows for request in server.requests] == [3, 1]
+        sent = sorted(row.tolist() for request in server.requests for row in request.inputs["pt"])
+    assert sent == [[1, 1], [4, 4, 2], [6, 2], [9, 1]]
     assert [product["score"].tolist() for product in products] == [[10, 10, 8], [], [2]]
     assert [product["largest"].tolist() for product in products] == [
         [np.float32(0.9), np.float32(0.4), 0.75],

