@@ -3,8 +3,8 @@
     python -m benchmarks.adaptive [--quick]
 
 Whole jobs on a fake server in a process of its own, which takes a given time for each request, one after the other, beside a
-given latency. For each server the fixed limits 1, 2, 4 ... 128 are tried; the best of them and the adaptive limit then run
-in turn. The adaptive job begins anew each time: the figure has its search in it.
+given latency. For each server fixed limits are tried, powers of two on both sides of where its knee is; the best of them and
+the adaptive limit then run in turn. The adaptive job begins anew each time: the figure has its search in it.
 
     fast        2 ms of latency and 2 ms of computing: two requests in flight are enough
     slow        60 ms of latency, 4 ms of computing: it takes sixteen
@@ -29,7 +29,7 @@ from evproc.sonic_client.fake_process import FakeProcess
 
 ROWS = 64
 """Rows of a request, which are as many events."""
-LIMITS = (1, 2, 4, 8, 16, 32, 64, 128)
+LIMITS = {"fast": (1, 2, 4, 16), "slow": (8, 16, 32, 64), "slower": (4, 8, 16, 32), "farther": (8, 16, 32, 64)}
 REST = 0.25
 """Seconds without a request after which another job has begun."""
 F4 = np.dtype("f4")
@@ -112,16 +112,15 @@ def run_job(source: ArraySource, url: str, limit: int | str) -> Any:
 def main(argv: Sequence[str] | None = None) -> None:
     """Scan, measure, and print."""
     options = arguments(__doc__, argv)
-    requests = by_size(options, 2000, 1000, 20)
+    requests = by_size(options, 2000, 800, 20)
     rounds = by_size(options, 5, 3, 1)
-    limits = by_size(options, LIMITS, LIMITS[1:], LIMITS[2:4])
     source = ArraySource({"x": Flat(np.random.default_rng(1).normal(size=(requests * ROWS, 1, 16)).astype("f4"))})
     figures, rows = [], []
     shares = {}
     for name in SERVERS:
         with FakeProcess(functools.partial(make_server, name, requests)) as server:
             run: Callable[[int | str], Any] = functools.partial(run_job, source, server.url)
-            scan = {limit: timed(functools.partial(run, limit)).wall for limit in limits}
+            scan = {limit: timed(functools.partial(run, limit)).wall for limit in LIMITS[name]}
             best = min(scan, key=lambda limit: scan[limit])
             series = in_turn(
                 {"best": functools.partial(run, best), "auto": functools.partial(run, "auto")}, rounds, warm_up=False
