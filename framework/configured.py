@@ -166,6 +166,10 @@ class Configured:
         """Files that it reads besides events, and that change results: outputs say their checksums. Asked after `check`."""
         return ()
 
+    def written_files(self) -> Iterable[str]:
+        """Files that it writes; no other part of the process may write the same."""
+        return ()
+
     def origin_of(self, key: str) -> str:
         """Where the value of a parameter, by its dotted key, comes from; empty if nobody set it.
 

@@ -1,7 +1,8 @@
 """YAML and JSON texts: parsed with the line of each entry, and written so that they read back as they were.
 
 PyYAML speaks YAML 1.1, in which `no` is false, `1:30` is ninety and `1e-3` is a text. Here scalars are those of the core
-schema of YAML 1.2, in both directions; and a key that is given twice is a fault, not a silent choice.
+schema of YAML 1.2, in both directions; and a key that is given twice is a fault, not a silent choice. Texts that a reader of
+YAML 1.1 would take for something else are written in quotes, so that other programs read the same.
 """
 
 from __future__ import annotations
@@ -26,6 +27,18 @@ _RESOLVERS = (
         list("-+.0123456789"),
     ),
     ("tag:yaml.org,2002:merge", r"<<", ["<"]),
+)
+
+_OTHERWISE_IN_1_1 = (
+    ("tag:yaml.org,2002:bool", r"(?i:y|yes|n|no|on|off)", list("yYnNoO")),
+    (
+        "tag:yaml.org,2002:int",
+        r"[-+]?(?:0[0-9_]+|0b[01_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*(?::[0-5]?[0-9])+)",
+        list("-+0123456789"),
+    ),
+    ("tag:yaml.org,2002:float", r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*", list("-+0123456789")),
+    ("tag:yaml.org,2002:timestamp", r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}.*", list("0123456789")),
+    ("tag:yaml.org,2002:value", r"=", ["="]),
 )
 
 
@@ -63,6 +76,8 @@ class _Dumper(yaml.SafeDumper):
 for _tag, _pattern, _first in _RESOLVERS:
     for _class in (_Loader, _Dumper):
         _class.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), _first)
+for _tag, _pattern, _first in _OTHERWISE_IN_1_1:
+    _Dumper.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), _first)
 
 
 @dataclass(slots=True)

@@ -117,6 +117,10 @@ class ExceptionPolicy(Service):
             faults.append(Fault(f"there is no folder '{folder}'", self.label, "failed_events", self.where))
         return faults
 
+    def written_files(self) -> list[str]:
+        """The file of failed events."""
+        return [self.config.failed_events] if self.config.failed_events else []
+
     def _no_module(self, name: str, key: str, modules: Mapping[str, Module]) -> Fault:
         return Fault(f"no module '{name}' runs{did_you_mean(name, modules)}", self.label, key, self.where)
 

@@ -42,6 +42,7 @@ from .service import Job
 from .state import Budget, RunState
 from .switch import chosen_cases
 from .tolerant import TolerantBinding
+from .written_files import written_twice
 
 MEGABYTE = 1_000_000
 
@@ -113,6 +114,7 @@ async def _prepare(process: Process) -> tuple[Plan, list[Fault]]:
             except Exception as error:
                 found = [failed_check(service, error)]
             faults.extend(_labelled(fault, service.label, service.where) for fault in found)
+    faults.extend(written_twice(process, schedule.labels))
     faults.extend(compile_modules(_compiled(process, schedule), flow, begun=False))
     return Plan(flow, schedule), list(dict.fromkeys(faults))
 

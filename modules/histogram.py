@@ -88,6 +88,11 @@ class HistogramAnalyzer(Analyzer):
         problems.extend(self._file_problems())
         return [Fault(text, self.label, key, self.where) for key, text in problems]
 
+    def written_files(self) -> list[str]:
+        """The counts, and the picture if it is one for all."""
+        plot = self.config.plot
+        return [name for name in (self.config.file, plot if plot and Path(plot).suffix else None) if name]
+
     def _file_problems(self) -> list[tuple[str, str]]:
         problems = []
         if self.config.plot:

@@ -115,6 +115,10 @@ class NtupleOutput(OutputModule):
         problem = self._problem()
         return [Fault(problem, self.label, "file", self.where)] if problem else []
 
+    def written_files(self) -> list[str]:
+        """The file."""
+        return [self.config.file]
+
     def _problem(self) -> str:
         path = self.path
         if not self.format:

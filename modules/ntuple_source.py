@@ -24,7 +24,7 @@ from .friend_catalog import add_friends, friend_faults
 from .input_files import InputFile, expand_files
 from .input_ledger import InputLedger
 from .keeping import offer_kept
-from .processed_lumis import LumiFile
+from .processed_lumis import REPORT_ONLY, LumiFile
 from .root_reading import open_reader
 from .source_config import NtupleConfig
 from .source_layout import Layout, differences, layout_of
@@ -126,6 +126,11 @@ class NtupleSource(Source):
     def auxiliary_files(self) -> list[str]:
         """The luminosity mask, and lists of events."""
         return selection_files(self.config)
+
+    def written_files(self) -> list[str]:
+        """The luminosity blocks that were processed."""
+        name = self.config.processed_lumis
+        return [name] if name and name != REPORT_ONLY else []
 
     def _enough(self, entries: int) -> bool:
         """Whether no further file is needed."""

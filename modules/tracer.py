@@ -83,6 +83,10 @@ class Tracer(Observer):
         problem = directory_problem(Path(self.config.file))
         return [Fault(problem, self.label, "file", self.where)] if problem else []
 
+    def written_files(self) -> list[str]:
+        """The trace."""
+        return [self.config.file]
+
     async def begin_job(self, job: Job) -> None:
         """Open the file. Raises OutputError."""
         path = Path(self.config.file)

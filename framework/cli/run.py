@@ -72,6 +72,10 @@ def run(
             from .summary import summary, write
 
             write(summary(done))
+        elif done.input.lost:
+            from .summary import lost_input
+
+            typer.echo(f"{typer.style('warning:', fg='yellow')} {lost_input(done.input)}", err=True)
         if done.interrupted:
             raise typer.Exit(INTERRUPTED)
         if done.failed_events:

@@ -95,7 +95,19 @@ def _headline(report: Report) -> Text:
         again = f"; run them again with --only {report.failed_events_file}" if report.failed_events_file else ""
         failed = "1 event has failed" if report.failed_events == 1 else f"{report.failed_events:,} events have failed"
         head.append(f"\n{failed} ({share}){again}.", style="bold yellow")
+    if report.input.lost:
+        head.append(f"\n{lost_input(report.input)}; the files are listed below.", style="bold red")
     return head
+
+
+def lost_input(report: InputReport) -> str:
+    """That some of the input could not be read, and how much, in a line."""
+    known = sum(lost.events or 0 for lost in report.lost)
+    unknown = {lost.file for lost in report.lost if lost.events is None}
+    parts = [text.count(known, "event")] if known else []
+    if unknown:
+        parts.append(f"an unknown number in {text.count(len(unknown), 'file')}")
+    return f"Some of the input could not be read and is lost: {' and '.join(parts)}"
 
 
 def _input(report: InputReport) -> Iterator[Text]:

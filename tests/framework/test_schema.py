@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 from evproc.framework import Alias, ConfigurationError, Process, SwitchProducer
 from evproc.framework.cli.main import app
-from evproc.framework.documents import format_document
+from evproc.framework.documents import format_document, parse_document
 from evproc.framework.loading import dump, load
 from evproc.framework.plugins import discover
 from evproc.framework.schema import configuration_schema, part_schema
@@ -137,3 +138,32 @@ def test_units_and_placement_are_said_in_words() -> None:
     assert properties["memory"]["description"].endswith(", MB, changes no results")
     assert "changes no results" not in part_schema(RangeFilter, "RangeFilter")["properties"]["above"]["description"]
     assert part_schema(NtupleOutput, "NtupleOutput")["required"][0] == "type"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "on",
+        "off",
+        "No",
+        "y",
+        "=",
+        "1:30",
+        "1:1:3",
+        "010",
+        "0x1f",
+        "1_000",
+        "1e3",
+        "1:30.5",
+        "2012-01-01",
+        "~",
+        "null",
+        "a: b",
+    ],
+)
+def test_other_programs_read_what_is_written(text: str) -> None:
+    """A reader of YAML 1.1, as editors and PyYAML are, gets the same texts, numbers and lists."""
+    data = {"text": text, "list": [text, 1, 1e-5, 1e300, True, None], text: -3}
+    written = format_document(data, "yaml")
+    assert yaml.safe_load(written) == data
+    assert parse_document(written, "x.yaml", is_json=False).data == data

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from evproc.framework import ConfigurationError, InputError
+from evproc.framework.cli.main import app
 from evproc.modules.sound_reading import _joined
 
 from .jobs import START, damage, damage_rntuple, run
@@ -158,3 +160,21 @@ def test_a_real_ntuple_with_a_broken_basket(real_file: Callable[[str], str], tmp
     assert [values[0] for values in bad.values] == [good.values[n][0] for n in (0, 1, 2, 3, 8, 9)]
     (lost,) = report.input.lost
     assert (lost.first, lost.last, lost.events) == (4, 7, 4)
+
+
+def test_who_runs_the_job_sees_that_input_was_lost(
+    write_events: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job ends well, and says at the top of its summary that input was lost; without a summary it warns."""
+    monkeypatch.chdir(tmp_path)
+    write_events("good.root", 10)
+    Path("lossy.py").write_text(
+        "from evproc.framework import Process\nfrom evproc.modules import NtupleSource\n"
+        'process = Process("LOSSY")\n'
+        'process.source = NtupleSource(files=["good.root", "none.root"], skip_bad_files=True)\n'
+    )
+    said = "Some of the input could not be read and is lost: an unknown number in 1 file"
+    loud = CliRunner().invoke(app, ["run", "lossy.py"])
+    assert (loud.exit_code, loud.stdout.splitlines()[1]) == (0, f"{said}; the files are listed below.")
+    quiet = CliRunner().invoke(app, ["run", "lossy.py", "-q"])
+    assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (0, "", f"warning: {said}\n")
