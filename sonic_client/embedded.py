@@ -72,6 +72,7 @@ class EmbeddedServer:
         self._log = None if log is None else Path(log).absolute()
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._ports: list[int] = []
+        self._keep_ports = False
         self._http = http
 
     @property
@@ -97,6 +98,13 @@ class EmbeddedServer:
     def running(self) -> bool:
         """Whether the server was started and has not ended."""
         return self._supervisor is not None and self._supervisor.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The process that watches over the server, whose parent it is. Raises InternalError while there is none."""
+        if self._supervisor is None:
+            raise InternalError("the embedded server has no process before it is started")
+        return self._supervisor.pid
 
     async def start(self, timeout: float = 60.0) -> None:  # noqa: ASYNC109  # the same for both forms
         """Start the server, and return when all models are ready.
@@ -144,6 +152,19 @@ class EmbeddedServer:
             self._stop_now(failed=True)
             raise
 
+    def start_again(self, timeout: float = 60.0) -> None:
+        """Start it at the address that it had, whether it runs, was stopped or has ended by itself; it blocks."""
+        self.stop_now()
+        self._keep_ports = True
+        try:
+            self.start_now(timeout)
+        finally:
+            self._keep_ports = False
+
+    def stop_now(self) -> None:
+        """As `stop`, without an event loop: it blocks."""
+        self._stop_now(failed=False)
+
     def let_go(self, first: Callable[[int], None]) -> None:
         """Leave the server running beyond this process, from when `first`, given the supervisor's pid, has returned.
 
@@ -167,7 +188,7 @@ class EmbeddedServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop_now(failed=False)
+        self.stop_now()
 
     async def __aenter__(self) -> EmbeddedServer:
         """Start the server."""
@@ -187,7 +208,8 @@ class EmbeddedServer:
         names = models_to_load(self.models, self.load)
         deadline = time.monotonic() + timeout
         for attempt in range(1, _PORT_ATTEMPTS + 1):
-            self._ports = [free_port() for _ in range(1 + self._http)]
+            if not self._keep_ports:
+                self._ports = [free_port() for _ in range(1 + self._http)]
             self._launch(files, names)
             assert self._supervisor is not None
             while not (log := self._read_log()).listening(*self._ports):

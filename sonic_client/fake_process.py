@@ -98,8 +98,9 @@ class FakeProcess:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         arguments = (self._make, self._held.getsockname()[1], theirs)
-        self._process = context.Process(target=_run, args=arguments, daemon=True)
-        self._process.start()
+        process = context.Process(target=_run, args=arguments, daemon=True)
+        process.start()
+        self._process = process
         theirs.close()
         try:
             self._pipe.recv()

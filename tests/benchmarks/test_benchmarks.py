@@ -23,6 +23,7 @@ FIGURES = {
     "adaptive": ["worst"],
     "memory": ["peak_mb", "growth"],
     "features": ["timing_cost", "all_on", "all_on_columnar"],
+    "chaos": ["survived", "lost", "twice", "wrong"],
     "coffea": ["columnar_20k", "columnar_100k", "per_event_20k", "compiled_20k"],
 }
 BARS = {
