@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "the job ends, and says so" if ended else "as without faults" if outcome.clean else str(outcome.error or "")
         )
         if good and outcome.failed:
-            words = f"named as failed: event {', '.join(map(str, outcome.failed))}"
+            words = f"named as failed: {len(outcome.failed)}, event {', '.join(map(str, outcome.failed))}"
         counts = (len(outcome.rows), len(outcome.failed), len(outcome.lost) * (not ended), len(outcome.twice))
         rows.append((name, *map(str, counts), str(len(outcome.wrong)), number(outcome.seconds), words[:70]))
     show(

@@ -160,7 +160,9 @@ class Sender:
                 return server
             others = [one for one in self.servers if not one.fallback]
             other = self.balancer.again(others, now, tried)
-            return server if other is None and where is Where.SAME else other
+            if other is None and where is Where.SAME:  # all were tried: the one that may have come back meanwhile
+                return self.balancer.again(others, now) or self.balancer.anyhow(others or self.servers, now)
+            return other
         if self.start_fallback is None:
             return None
         try:

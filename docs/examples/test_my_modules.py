@@ -9,7 +9,7 @@ from my_modules import Digest, DijetMass, Double, EvenEvents, SumPt
 from evproc.framework import ConfigurationError
 from evproc.framework.testing import run_module
 from evproc.sonic_client import Client, FakeModel, FakeServer, InferenceService, TensorSpec
-from evproc.sonic_client.fake import Unavailable
+from evproc.sonic_client.testing import Unavailable
 
 EVENTS: list[dict[str, Any]] = [
     {"Jet": {"pt": [50.0, 40.0, 20.0], "eta": [0.0, 1.0, 2.0], "phi": [0.0, 3.0, 1.0]}},
