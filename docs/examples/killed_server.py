@@ -14,10 +14,12 @@ X = TensorSpec("x", np.dtype("float32"), (1,))
 
 
 def double(inputs: dict[str, Any]) -> dict[str, Any]:
+    """y = 2 x."""
     return {"y": 2 * inputs["x"]}
 
 
 def make() -> FakeServer:
+    """The server, as its process makes it."""
     return FakeServer([FakeModel("double", [X], [replace(X, name="y")], double)])
 
 
@@ -31,12 +33,14 @@ class Double(InferenceProducer):
     server: FakeProcess | None = None
 
     def acquire(self, event: Event) -> Any:
+        """x: (jets, 1) float32, GeV."""
         if self.server is not None and event.id.event == 50:
             self.server.kill()
             self.server.restart()
         return {"x": event["Jet_pt"].astype("float32")[:, None]}
 
     def produce(self, event: Event, outputs: Any) -> Any:
+        """(jets,) float32, GeV."""
         return outputs["y"][:, 0]
 
 
@@ -46,4 +50,4 @@ if __name__ == "__main__":
     with FakeProcess(make) as server:
         module.server = server
         made = run_module(module, events, services=[InferenceService(servers=[server.url])], block=5)
-    print([float(pt[0]) for pt in made] == [2.0 * number for number in range(100)])
+    assert [float(pt[0]) for pt in made] == [2.0 * number for number in range(100)]
