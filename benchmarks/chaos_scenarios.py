@@ -22,7 +22,6 @@ from evproc.framework import ExceptionPolicy
 from evproc.sonic_client.embedded import EmbeddedServer
 from evproc.sonic_client.testing import (
     Delay,
-    FakeModel,
     FakeProcess,
     FakeServer,
     Fault,
@@ -259,22 +258,18 @@ def not_a_number(events: int, folder: Path) -> Outcome:
 
 def slow_among_fast(events: int, folder: Path) -> Outcome:
     """One of three servers is a hundred times slower, another has a long tail."""
-    models = [lognormal(0.002, 0.02), with_tail(0.002, 0.1, 0.2), 0.2]
-    servers = [FakeServer([_with_latency(latency)]) for latency in models]
+    latencies: list[Any] = [lognormal(0.002, 0.02), with_tail(0.002, 0.1, 0.2), 0.2]
+    servers = [FakeServer([replace(MODEL, latency=latency)]) for latency in latencies]
     with servers[0], servers[1], servers[2]:
         return run([server.url for server in servers], events)
 
 
 def saturated(events: int, folder: Path) -> Outcome:
     """The only server refuses what is more than two requests at once."""
-    with FakeServer([_with_latency(0.01)], capacity=2) as server:
+    with FakeServer([replace(MODEL, latency=0.01)], capacity=2) as server:
         outcome = run([server.url], events, max_rows=2)
         require("refused" in server.outcomes, "no request was refused")
     return outcome
-
-
-def _with_latency(latency: Any) -> FakeModel:
-    return replace(MODEL, latency=latency)
 
 
 REAL: dict[str, Scenario] = {
