@@ -212,7 +212,7 @@ def faulty(fault: Fault, share: float, events: int, folder: Path, *, timeout: fl
 
 def truncated(events: int, folder: Path) -> Outcome:
     """Some answers of the only server are cut short: a broken contract, which is not tried again for an event alone."""
-    policy = ExceptionPolicy(try_to_continue=["ModelContractError"])
+    policy = ExceptionPolicy(try_to_continue=["ModelContractError"], failed_events=str(folder / "failed.jsonl"))
     with FakeServer([MODEL], faults=chance((0.05, Truncated()))) as server:
         outcome = run([server.url], events, policy=policy)
         require(any(request.fault for request in server.requests), "no answer was truncated")
@@ -237,7 +237,7 @@ def poisoned(fault: Fault, events: int, folder: Path) -> Outcome:
     def script(request: Received) -> Fault | None:
         return fault if (request.inputs["x"] == poison).any() else None
 
-    policy = ExceptionPolicy(try_to_continue=["ModelContractError"])
+    policy = ExceptionPolicy(try_to_continue=["ModelContractError"], failed_events=str(folder / "failed.jsonl"))
     with FakeServer([MODEL], faults=script, keep_inputs=True) as server:
         outcome = run([server.url], events, policy=policy)
     require(outcome.failed == [poison], f"failed are {outcome.failed}, not {poison} alone")
