@@ -210,7 +210,7 @@ class Block:
         ways = schedule.ways(label, number) if self.failed else ()
         if not ways:
             return index
-        ended = set.intersection(*(set().union(*(self.failed.get(before, ()) for before in way)) for way in ways))
+        ended = set.intersection(*(set().union(*(self.failed.get(before, ()) for before, _ in way)) for way in ways))
         if not ended:
             return index
         every = range(self.store.size) if index is None else index

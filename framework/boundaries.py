@@ -122,6 +122,7 @@ def boundaries_of(
 ) -> Boundaries | None:
     """The boundaries of a job; None if nobody listens and no condition is read. `modules` are those that run."""
     last = {step.node.label for step in schedule.steps[schedule.tail :]}
+    last -= {step.node.label for step in schedule.steps[: schedule.tail]}
     body = [module for module in modules if module.label not in last]
     transitions = Transitions(services, body, [module for module in modules if module.label in last])
     declared = {module.label: conditions_of(module) for module in modules}

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import Fault
+from .exception_policy import ExceptionPolicy
 from .flow import kind_of
 from .masks import ALL_EVENTS, Chosen, Mask, Placed, PlacedPath
 from .module import ExternalWork, Module, OutputModule
@@ -51,6 +52,8 @@ class Placing:
         self.scheduled: dict[str, list[int]] = {}
         self.placed: dict[str, PlacedPath] = {}
         self.path_masks: dict[str, int] = {}
+        #: whether modules may fail and the job goes on: what a path comes to is then known when all its members have run
+        self.tolerant = any(isinstance(service, ExceptionPolicy) for service in process.services.values())
         #: nodes that must have ended before a mask is known
         self.mask_makers: dict[int, set[Node]] = {ALL_EVENTS: set()}
 
@@ -103,7 +106,8 @@ class Placing:
         makers = self.mask_makers[mask] = set(self.mask_makers[member.mask])
         for path in paths:
             makers |= self.mask_makers[path.mask]
-            makers.update(end for end in self.ends_of(path) if end.phase is Phase.TAIL and end.label != member.label)
+            ends = [end for end in self.ends_of(path) if self.tolerant or end.phase is Phase.TAIL]
+            makers.update(end for end in ends if end.label != member.label)
         self._schedule(member.label, mask)
         return member._replace(chosen=mask)
 

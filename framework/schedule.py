@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from .process import Process
 
 
+Place = tuple[str, int]
+"""A module, and the mask of the events that come to it."""
+
+
 @dataclass(slots=True)
 class Step:
     """One entry of the schedule."""
@@ -68,15 +72,15 @@ class Schedule:
     """Path, end path or final path -> its members, each with its mask."""
     results: dict[str, PathResult] = field(default_factory=dict)
     """Product that a step of phase `RESULT` makes -> the path."""
-    _ways: dict[tuple[str, int], tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    _ways: dict[tuple[str, int], tuple[tuple[Place, ...], ...]] = field(default_factory=dict)
 
     @property
     def labels(self) -> set[str]:
         """The modules that run."""
         return {step.node.label for step in self.steps}
 
-    def ways(self, label: str, mask: int) -> tuple[tuple[str, ...], ...]:
-        """For each path by which events come to a module: the members before it that have run by then.
+    def ways(self, label: str, mask: int) -> tuple[tuple[Place, ...], ...]:
+        """For each path by which events come to a module: the members before it that have run by then, with their masks.
 
         None at all if there is a way without such members. Asked only in blocks in which something has failed.
         """
@@ -91,7 +95,8 @@ class Schedule:
                     if member.label == label and mask in (member.mask, member.chosen):
                         ends_way = path.label in self.path_masks  # on an end path, failures of others do not matter
                         before = [other for other in path.members[:number] if ends_way and other.chosen is None]
-                        found.append(tuple(other.label for other in before if ends[other.label, other.mask] < begin))
+                        pairs = [(other.label, other.mask) for other in before]
+                        found.append(tuple(pair for pair in pairs if ends[pair] < begin))
             self._ways[key] = tuple(found) if all(found) else ()
         return self._ways[key]
 
@@ -103,8 +108,6 @@ class _Compiler(Placing):
         super().__init__(process, plan_paths(process, flow))
         self.flow = flow
         self.after: dict[Node, set[Node]] = {}
-        #: nodes of results that wait for modules of the tail
-        self.late: set[Node] = set()
 
     def need_all(self) -> None:
         """Make the nodes of all modules that paths schedule. Those of final paths need no others, and come last."""
@@ -135,8 +138,6 @@ class _Compiler(Placing):
         if node not in self.after:
             self.after[node] = set(self.ends_of(path)) | self.mask_makers[path.mask]
         tail = [end.label for end in self.after[node] if end.phase is Phase.TAIL]
-        if tail:
-            self.late.add(node)
         if tail and reader.phase is not Phase.TAIL:
             why = f"path '{path.label}' holds '{tail[0]}', which runs after all producers and filters"
             hint = f"move '{tail[0]}' to an end path"
@@ -208,8 +209,11 @@ def compile_schedule(process: Process, flow: Flow) -> Schedule:
     ordered = compiler.order()
     if compiler.faults:
         return schedule
-    late = [node for node in ordered if node.phase is Phase.TAIL or node in compiler.late]
-    nodes = [node for node in ordered if node not in set(late)]
+    late: dict[Node, None] = {}  # the tail, and what waits for a part of it: a producer that only a selection needs
+    for node in ordered:
+        if node.phase is Phase.TAIL or not late.keys().isdisjoint(compiler.after[node]):
+            late[node] = None
+    nodes = [node for node in ordered if node not in late]
     count: dict[tuple[str, Phase], int] = {}
     for node in ordered:
         count[node.label, node.phase] = count.get((node.label, node.phase), 0) + 1

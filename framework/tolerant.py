@@ -171,8 +171,11 @@ class TolerantBinding(Binding):
 
         One that comes to it later by another path counts no more.
         """
-        before = {label for way in schedule.ways(self.label, self.mask) for label in way}
-        ended = _events_of(block.failed, before)
+        ended: set[int] = set()
+        for label, mask in {place for way in schedule.ways(self.label, self.mask) for place in way}:
+            if label in block.failed:
+                reached = block.events_of(mask, schedule.masks)
+                ended |= block.failed[label] if reached is None else block.failed[label].intersection(reached)
         if not ended and not block.failed.get(self.label):
             return
         done = block.done.get((self.label, self.phase.name), set())

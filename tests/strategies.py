@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import awkward as ak
 import numpy as np
-from hypothesis import settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from evproc.framework.columns import Column, Flat, Jagged, Nested
 
+THOROUGH = "thorough"
+PROFILE = os.environ.get("EVPROC_HYPOTHESIS", "evproc")
+"""evproc: the same few examples in each run; thorough: fifty times as many, new ones in each run."""
 settings.register_profile("evproc", deadline=None, derandomize=True)
-settings.load_profile("evproc")
+settings.register_profile(THOROUGH, deadline=None, derandomize=False, max_examples=5000, print_blob=True)
+settings.load_profile(PROFILE)
+
+
+def examples(number: int) -> settings:
+    """As many examples for a test, times fifty in the thorough profile."""
+    slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+    count = 50 * number if PROFILE == THOROUGH else number
+    phases = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
+    return settings(max_examples=count, suppress_health_check=slow, phases=phases)
+
 
 DTYPES = ("bool", "int8", "uint8", "int16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 

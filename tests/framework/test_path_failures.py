@@ -125,6 +125,48 @@ def test_an_analyzer_that_fails_on_a_path_is_an_exception_of_it(block: int) -> N
     assert (report.paths[2].passed, report.paths[2].exceptions) == (13, 2)
 
 
+@BLOCKS
+def test_a_producer_that_only_a_selection_needs_waits_for_the_analyzers_of_the_path(block: int) -> None:
+    """seen: [2?] -> bad     out(seen) <- (p)     end: lost(exception@seen) <- (p)     what is selected is known late."""
+    process = process_of(block=block)
+    process.bad, process.p, process.q = FailsAnalyzer(on=[0, 1, 6]), Add(), Add(of=["p"])
+    process.seen = Path(process.two, process.bad)
+    process.out, process.lost = Write(select=["seen"], of=["p"]), Write(select=["exception@seen"], of=["q"])
+    process.end = EndPath(process.out, process.lost)
+    process.run()
+    assert process.lost.events == sorted(process.q.seen) == [0, 6]
+    assert process.out.events == [n for n in range(2, EVENTS, 2) if n != 6]
+    assert sorted(process.p.seen) == list(range(0, EVENTS, 2))
+
+
+@BLOCKS
+@pytest.mark.parametrize("kind", PRODUCERS)
+def test_a_producer_that_only_a_selection_needs_waits_for_all_of_the_path(kind: type[Fails], block: int) -> None:
+    """path: bad     out(path) <- (p)     lost(exception@path) <- (q)     which events are selected bad decides, by failing."""
+    process = process_of(block=block)
+    process.bad, process.p, process.q = kind(on=[1, 6]), Add(), Add()
+    process.path = Path(process.bad)
+    process.out, process.lost = Write(select=["path"], of=["p"]), Write(select=["exception@path"], of=["q"])
+    process.end = EndPath(process.out, process.lost)
+    process.run()
+    assert process.lost.events == sorted(process.q.seen) == [1, 6]
+    assert process.out.events == sorted(process.p.seen) == [n for n in range(EVENTS) if n not in (1, 6)]
+
+
+@BLOCKS
+def test_what_a_filter_has_rejected_is_not_left_out_for_a_failure_elsewhere(block: int) -> None:
+    """path: [2?] -> bad -> a     other: bad     bad fails on 1, which path rejects: a does not count as failed there."""
+    process = process_of(block=block)
+    process.bad, process.a, process.look = FailsEvent(on=[1, 4]), Add(), Look(of=["PathStatus_path"])
+    process.path, process.other = Path(process.two, process.bad, process.a), Path(process.bad)
+    process.sees = Look(of=["TriggerResults_path"])
+    process.end = EndPath(process.look, process.sees)
+    report = process.run()
+    assert sorted(process.a.seen) == [n for n in range(0, EVENTS, 2) if n != 4]
+    assert report.module("a").not_run == 1
+    assert process.look.rows[:5] == [(0, 1), (1, 2), (2, 1), (3, 2), (4, 3)]
+
+
 # What failures do: a path is simulated event by event, and held against the masks of a block.
 
 LABELS = "abcdef"
