@@ -22,7 +22,7 @@ from .binding import Binding
 from .block import Block, Harvest, Piece
 from .event import Columns
 from .handed_out import HandedOut
-from .module import ExternalWork
+from .module import ExternalWork, close_work
 from .state import RunState, Status
 from .sweep import PIECE_SECONDS, Sweep
 
@@ -96,6 +96,7 @@ class ExternalSteps:
                 sweep.advance(0.0, limit=min(LOOK_EVERY, last - stop))
                 held += self._work_bytes(module, sweep, stop)
         except Exception as error:
+            close_work(sweep.results[first:])
             place = sweep.place
             raise binding.failure(block, place if block.todo is None else block.todo[place], error) from error
         binding.tally.cpu_s += sweep.seconds - spent
@@ -129,6 +130,7 @@ class ExternalSteps:
         try:
             answer, nbytes = module.launch(work)
         except Exception as error:
+            close_work(work)
             place = getattr(error, "place", None)
             number = index[place] if index is not None and isinstance(place, int) and not binding.columnar else None
             raise binding.failure(block, number, error) from error

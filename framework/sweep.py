@@ -51,7 +51,7 @@ class Sweep:
     def advance(self, until: float, limit: int = 0) -> bool:
         """Call on until the clock says `until`, or `limit` more calls were made; returns whether the sweep has ended.
 
-        At least one piece is done. An exception of the function passes through; `place` then says for which event.
+        At least one piece is done. A limit is for functions of one argument. An exception of the function passes through; `place` then says for which event.
         """
         results, function, total = self.results, self._function, self.total
         stop = min(total, len(results) + limit) if limit else total
@@ -61,7 +61,9 @@ class Sweep:
             last = min(stop, first + self.piece)
             events = iter(self._events if last - first == total else self._events[first:last])
             try:
-                if self._second is None:
+                if limit:
+                    results.extend(map(function, events))  # keeps what was returned before an exception: it may be work
+                elif self._second is None:
                     results += [function(event) for event in events]
                 else:
                     second = self._second[first:last]

@@ -189,6 +189,7 @@ class TolerantExternalSteps(ExternalSteps):
                 try:
                     sweep.advance(FOREVER)
                 except Exception as wrong:
+                    close_work(sweep.results)
                     raise binding.failure(block, half[sweep.place], wrong) from wrong
                 self._launch_swept(block, binding, sweep, sweep.results, half)
             view.clear()

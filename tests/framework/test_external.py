@@ -373,6 +373,23 @@ def test_a_failure_leaves_no_work_behind() -> None:
     assert len(ends) >= 20
 
 
+@pytest.mark.parametrize("block", [1, 7, 1000])
+def test_work_that_was_acquired_before_an_error_is_closed(block: int) -> None:
+    """Coroutines of events before the one whose acquire failed are not sent out any more, and none is left unawaited."""
+    made: list[Any] = []
+
+    def acquire(_: Work, event: Event) -> Any:
+        if event["x"] == 20:
+            raise ValueError("oops")
+        made.append(doubled(int(event["x"])))
+        return made[-1]
+
+    with pytest.raises(ModuleError, match=r"event 20 "):
+        rows(job(Work(acquire), block=block, streams=1))
+    assert len(made) >= 20
+    assert all(work.cr_frame is None for work in made)
+
+
 def test_a_product_that_only_some_events_have_fails_in_acquire() -> None:
     """Reading what was not made for an event is an error of acquire, with its event."""
     process = job(Work(lambda _, event: doubled(event["some"])))
