@@ -51,7 +51,8 @@ class Sweep:
     def advance(self, until: float, limit: int = 0) -> bool:
         """Call on until the clock says `until`, or `limit` more calls were made; returns whether the sweep has ended.
 
-        At least one piece is done. A limit is for functions of one argument. An exception of the function passes through; `place` then says for which event.
+        At least one piece is done. A limit is for functions of one argument. An exception of the function passes through;
+        `place` then says for which event.
         """
         results, function, total = self.results, self._function, self.total
         stop = min(total, len(results) + limit) if limit else total
