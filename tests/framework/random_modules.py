@@ -21,6 +21,7 @@ from evproc.framework import (
     Event,
     ExternalFilter,
     ExternalProducer,
+    ExternalWork,
     Filter,
     InputTag,
     Module,
@@ -179,7 +180,7 @@ class Made(Module):
         return self.ends(values)
 
 
-class MadeExternal(Made):
+class MadeExternal(Made, ExternalWork):
     """A module with external work."""
 
     def start(self, event: Event) -> tuple[int, int]:
@@ -278,11 +279,13 @@ class ByColumns(MadeExternal):
 
 
 class PEvent(Made, Producer):
-    produce = Made.call
+    def produce(self, event: Event) -> Any:
+        return self.call(event)
 
 
 class PColumns(Made, Producer):
-    produce_columns = Made.call_columns
+    def produce_columns(self, columns: Columns) -> Any:
+        return self.call_columns(columns)
 
 
 class PThread(PEvent):
@@ -299,31 +302,38 @@ class PThreadColumns(PColumns):
 
 
 class PWork(MadeExternal, ExternalProducer):
-    produce = MadeExternal.call_with
+    def produce(self, event: Event, result: int) -> Any:
+        return self.call_with(event, result)
 
 
 class PTogether(Together, ExternalProducer):
-    produce = Together.call_with
+    def produce(self, event: Event, result: int) -> Any:
+        return self.call_with(event, result)
 
 
 class PLaunch(Launch, ExternalProducer):
-    produce = Launch.call_with
+    def produce(self, event: Event, result: int) -> Any:
+        return self.call_with(event, result)
 
 
 class PInThread(InThread, ExternalProducer):
-    produce = InThread.call_with
+    def produce(self, event: Event, result: int) -> Any:
+        return self.call_with(event, result)
 
 
 class PByColumns(ByColumns, ExternalProducer):
-    produce_columns = ByColumns.call_with_columns
+    def produce_columns(self, columns: Columns, result: Any) -> Any:
+        return self.call_with_columns(columns, result)
 
 
 class FEvent(Made, Filter):
-    filter = Made.call
+    def filter(self, event: Event) -> bool:
+        return bool(self.call(event))
 
 
 class FColumns(Made, Filter):
-    filter_columns = Made.call_columns
+    def filter_columns(self, columns: Columns) -> Any:
+        return self.call_columns(columns)
 
 
 class FThread(FEvent):
@@ -336,15 +346,18 @@ class FThreadColumns(FColumns):
 
 
 class FWork(MadeExternal, ExternalFilter):
-    filter = MadeExternal.call_with
+    def filter(self, event: Event, result: int) -> bool:
+        return bool(self.call_with(event, result))
 
 
 class FLaunch(Launch, ExternalFilter):
-    filter = Launch.call_with
+    def filter(self, event: Event, result: int) -> bool:
+        return bool(self.call_with(event, result))
 
 
 class FByColumns(ByColumns, ExternalFilter):
-    filter_columns = ByColumns.call_with_columns
+    def filter_columns(self, columns: Columns, result: Any) -> Any:
+        return self.call_with_columns(columns, result)
 
 
 class Watch(Made, Analyzer):

@@ -19,7 +19,7 @@ from evproc.framework import (
     Sequence,
     Task,
 )
-from evproc.framework.columns import Flat
+from evproc.framework.columns import Column, Flat
 from evproc.framework.event import EventIDs
 from evproc.framework.module import Catalog, Chunk, Source
 from evproc.framework.schedule import Schedule
@@ -43,7 +43,7 @@ class Numbered(Source):
             ids = EventIDs.numbered(start, min(self.chunk, self.events - start))
             # the numbers of the events are always there, whoever reads x
             self.alive.add(_Held(ids.event))
-            columns = {key: Flat(np.arange(start, start + len(ids))) for key in keys}
+            columns: dict[str, Column] = {key: Flat(np.arange(start, start + len(ids))) for key in keys}
             yield Chunk(ids, columns, "events of the test")
 
 
