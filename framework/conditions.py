@@ -195,6 +195,9 @@ def condition_faults(process: Process, flow: Flow) -> list[Fault]:
                 why = f": that is a {type(other).__name__}" if other is not None else f", which is not there{near}"
                 faults.append(Fault(f"reads the condition '{name}'{why}", label, where=module.where))
     for label, part in known.items():
+        for name in dict.fromkeys([*getattr(part, "conditions", ()), *(() if part.faults() else _tags(part.config))]):
+            alone = "conditions cannot be made of others; have the module read both, or load both in one producer"
+            faults.append(Fault(f"reads the condition '{name}': {alone}", label, where=part.where))
         time = "" if part.faults() else part.config.time
         if time and flow.source and flow.makers.get(time) != flow.source:
             near = did_you_mean(time, [key for key, maker in flow.makers.items() if maker == flow.source])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -36,3 +38,18 @@ def make_directory(path: Path) -> None:
         path.absolute().parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make the directory of '{path}': {error.strerror}") from error
+
+
+def why_not_written(error: Exception, path: Path) -> str:
+    """Why a file could not be written, in words."""
+    origin: BaseException | None = error
+    while origin is not None and not isinstance(origin, OSError):
+        origin = origin.__cause__ or origin.__context__
+    if not isinstance(origin, OSError):
+        said = str(error).strip()
+        return f"{said.splitlines()[0] if said else 'no reason given'} ({type(error).__name__})"
+    if origin.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full ({shutil.disk_usage(path.parent).free / 1e6:.1f} MB left)"
+    if origin.errno == errno.EFBIG:
+        return "the file would be larger than this process may write (ulimit -f)"
+    return origin.strerror or str(origin)

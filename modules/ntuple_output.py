@@ -11,8 +11,6 @@ the first batch depends on the events alone (event_buffer.py), so the file does 
 
 from __future__ import annotations
 
-import errno
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -28,7 +26,7 @@ from .casting import Lossy
 from .column_types import normal_type
 from .event_buffer import EventBuffer
 from .keeping import select_products
-from .new_files import directory_problem, make_directory, part_path
+from .new_files import directory_problem, make_directory, part_path, why_not_written
 from .output_schema import IDENTITY, Schema, branch_name, fix_schema, is_single
 from .writers import Compression, Settings, Writer, count_entries, open_writer, why_unwritable
 
@@ -286,20 +284,9 @@ class NtupleOutput(OutputModule):
 
     def _cannot_write(self, error: Exception) -> OutputError:
         """The error for a file that cannot be written."""
-        origin: BaseException | None = error
-        while origin is not None and not isinstance(origin, OSError):
-            origin = origin.__cause__ or origin.__context__
-        if isinstance(origin, OSError):
-            why = origin.strerror or str(origin)
-            if origin.errno in (errno.ENOSPC, errno.EDQUOT):
-                free = shutil.disk_usage(self.path.parent).free
-                why = f"the disk is full ({free / 1e6:.1f} MB left)"
-            elif origin.errno == errno.EFBIG:
-                why = "the file would be larger than this process may write (ulimit -f)"
-        else:
-            why = f"{str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}"
-            why = f"{why} ({type(error).__name__})"
-        return OutputError(f"{self._place()} cannot be written: {why}; {self._events} events had been written")
+        return OutputError(
+            f"{self._place()} cannot be written: {why_not_written(error, self.path)}; {self._events} events had been written"
+        )
 
 
 def _same_file(one: Path, other: Path) -> bool:

@@ -444,3 +444,30 @@ def test_a_shelf_never_drops_what_is_needed(data: st.DataObject) -> None:
                 assert dropped not in places[ended:opened]
         assert set(places[ended:opened]) <= held
     assert sorted(shelf.clear()) == sorted(held)
+
+
+class Aligned(Calibration):
+    """A condition that would be made of another."""
+
+    class Config(Calibration.Config):
+        """Which."""
+
+        base: ConditionTag = "base"
+
+
+class AlsoAligned(Calibration):
+    """The same, said by the class."""
+
+    conditions = ("base",)
+
+
+@pytest.mark.parametrize("kind", [Aligned, AlsoAligned])
+def test_conditions_of_conditions_are_a_fault(kind: type[Calibration]) -> None:
+    """Who tries it is told before the first event, and not by what a look-up finds or does not find."""
+    process = Process("P")
+    process.source = EventSource([{"x": 1}])
+    process.base = Calibration(Interval.always(1.0))
+    process.made = kind(Interval.always(2.0))
+    faults, _ = check(process)
+    assert [fault.label for fault in faults] == ["made"]
+    assert "reads the condition 'base': conditions cannot be made of others" in faults[0].message
