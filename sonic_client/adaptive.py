@@ -14,19 +14,20 @@ is thrown away. The policy:
 
     ramp        at the beginning: as long as answers take hardly longer than the fastest has, nothing queues: double
     above 0.3   both levels go up by the step, which grows while it goes on in one direction
-    below 0.1   both go down; if that turns out to be too far, they go back, and the next try waits twice as long
+    below 0.1   both go down, but not below what the least latency says is needed (throughput * least latency); if that turns
+                out to be too far, they go back, and the next try waits twice as long
     slower      when answers suddenly take more than twice as long, what was learned is forgotten, and it begins anew
     refused     the server says that it has too much to do: both go down by a third, at most once in the time of a request
 
-Single windows are noisy, so a decision needs three pairs of them, or one pair that leaves no doubt. The cost: a server whose
-knee is sharp is now and then used a little below it, at most one window in 64; and the limit stays somewhat above the knee,
-since a queue of a few requests costs nothing and an idle server does. What would change it: servers that say how long their
-queue is.
+Single windows are noisy, so a decision needs three pairs of them, or one pair that leaves no doubt. The cost: where latencies
+vary much, a server is now and then used below its knee, ever more rarely; and the limit stays somewhat above the knee, since
+a queue of a few requests costs nothing and an idle server does. What would change it: servers that say how long their queue
+is.
 """
 
 from __future__ import annotations
 
-from math import log
+from math import ceil, log
 from typing import Protocol
 
 RISES = 0.3
@@ -39,6 +40,8 @@ NO_QUEUE = 1.5
 """Mean latency over the least, up to which nothing queues."""
 SLOWER = 2.0
 """Mean latency over that of the window before, at the same level, from which the server is another than it was."""
+MARGIN = 1.2
+"""How much above the knee, as the least latency has it, the limit stays."""
 LONGEST_WAIT = 32
 """Decisions between two tries to do with less, at most."""
 
@@ -85,6 +88,7 @@ class AdaptiveLimit:
         "_direction",
         "_elasticities",
         "_hungry",
+        "_knee",
         "_last",
         "_latency",
         "_least",
@@ -109,6 +113,8 @@ class AdaptiveLimit:
         self._direction = 0
         self._ramping = True
         self._least = float("inf")
+        #: requests under way at which nothing would queue, by the least latency: throughput * latency
+        self._knee = 0.0
         #: throughput at the level before, rows/s; 0: not known
         self._other = 0.0
         self._elasticities: list[float] = []
@@ -174,6 +180,7 @@ class AdaptiveLimit:
             self._ramping = False
             self._to(self.value, step=0.5)
             return
+        self._knee = self.value * self._least / mean
         throughput = rows / seconds
         if self._other and self.high > self.low:
             ratio = throughput / self._other if self.value == self.high else self._other / throughput
@@ -181,6 +188,11 @@ class AdaptiveLimit:
             if self._decide():
                 return
         self._swap(throughput)
+
+    @property
+    def _floor(self) -> int:
+        """What is not gone below: the smallest, and somewhat more than what is under way when nothing queues."""
+        return max(self.smallest, ceil(MARGIN * self._knee))
 
     def _swap(self, throughput: float) -> None:
         """Go on at the other level."""
@@ -195,7 +207,7 @@ class AdaptiveLimit:
             self._move(1)
             return True
         if len(known) >= PAIRS:
-            if mean < FLAT and self._wait <= 0 and self.low > self.smallest:
+            if mean < FLAT and self._wait <= 0 and self.low > self._floor:
                 self._move(-1)
                 return True
             self._wait -= 1
@@ -212,7 +224,7 @@ class AdaptiveLimit:
         elif direction > 0 and self._direction > 0:
             self._wait, self._patience = 1, 1  # the knee has moved: learn anew
         self._direction = direction
-        self._to(self.high if direction > 0 else max(self.smallest, int(self.low / (1 + min(0.5, self._step)))))
+        self._to(self.high if direction > 0 else max(self._floor, int(self.low / (1 + min(0.5, self._step)))))
 
     def _to(self, low: int, step: float | None = None) -> None:
         """Alternate between `low` and one step more from now on."""
