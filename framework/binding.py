@@ -9,7 +9,8 @@ import numpy as np
 
 from .aliases import AliasNames
 from .block import Block
-from .columns import Column, as_column
+from .column_making import as_column
+from .columns import Column
 from .errors import EvprocError, in_context
 from .event import Columns, Event
 from .flow import KINDS, Flow, kind_of

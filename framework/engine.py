@@ -20,9 +20,8 @@ from .boundaries import Boundaries
 from .early_end import OutputQuota, below, cut_block
 from .external import ExternalSteps, Outcome
 from .failures import Failures
-from .module import ExternalWork
 from .path_results import PathCounter, make_result
-from .reader import BlockLimit, Reader
+from .reader import Reader
 from .report import Progress
 from .resources import Resources, places_of
 from .schedule import Phase, Schedule
@@ -30,10 +29,10 @@ from .service import Service
 from .state import Action, RunState, Status
 from .sweep import Sweep
 from .tolerant_external import TolerantExternalSteps
+from .whole_steps import call_whole
 
 SLICE = 0.005
 """How long modules may compute before the event loop has a turn, seconds."""
-FOREVER = float("inf")
 
 
 class Waiting(Enum):
@@ -276,7 +275,7 @@ class Engine:
         return Outcome.ENDED
 
     def _call_whole(self, binding: Binding, block: Block) -> tuple[object, float]:
-        return _call_whole(binding, block)
+        return call_whole(binding, block)
 
     def _finish_thread(self, block: Block, binding: Binding) -> Outcome:
         assert block.thread is not None
@@ -323,33 +322,3 @@ class Engine:
             await self._boundaries.close()
         if self._reader:
             await self._reader.close()
-
-
-def _call_whole(binding: Binding, block: Block) -> tuple[object, float]:
-    """Call a columnar method once, or a per-event one for all its events; in a thread perhaps."""
-    assert block.view is not None
-    begin = perf_counter()
-    if binding.columnar:
-        result: object = binding.call_columns(block, block.todo)
-    else:
-        result = sweep = binding.sweep(binding.function, block.store.selected(block.todo))
-        try:
-            sweep.advance(FOREVER)
-        except Exception as error:
-            place = sweep.place
-            raise binding.failure(block, place if block.todo is None else block.todo[place], error) from error
-    return result, perf_counter() - begin
-
-
-def block_limit(schedule: Schedule, bindings: list[Binding], wanted: int | str) -> BlockLimit:
-    """How large blocks are: what the user says, or what fits the modules and the memory.
-
-    External work wants blocks that are small enough to overlap and large enough to share requests; columnar modules want all
-    they can get; per-event modules do not mind. Bytes are limited in any case: one event may hold megabytes.
-    """
-    external = any(isinstance(step.module, ExternalWork) for step in schedule.steps)
-    columnar = any(binding.columnar for binding in bindings if binding.kind != "output")
-    events = (5000 if columnar else 2000) if external else (1 << 40 if columnar else 2000)
-    if isinstance(wanted, int):
-        return BlockLimit(wanted, None)
-    return BlockLimit(events, (8 if external else 64) << 20)

@@ -13,6 +13,7 @@ from evproc import __version__
 
 from .beside import ProgressCallback, calm_collector, peak_memory_mb, ticking
 from .binding import Binding
+from .block_limit import block_limit
 from .boundaries import Boundaries, boundaries_of, boundary_faults
 from .careful import CarefulProgress
 from .checksums import checksums
@@ -20,7 +21,7 @@ from .compiled import compile_modules
 from .configured import Configured
 from .dumping import results_hash
 from .early_end import OutputQuota, after
-from .engine import Engine, Waiting, block_limit
+from .engine import Engine, Waiting
 from .errors import ConfigurationError, Fault
 from .failures import Failures, failures_of
 from .flow import Flow, failed_check, kind_of, resolve

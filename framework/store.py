@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .columns import Array, Column, Jagged, Nested, column_from_events, concatenate
+from .column_making import column_from_events, concatenate
+from .columns import Array, Column, Jagged, Nested
 from .conditions import NO_CONDITIONS
 from .errors import ProductNotFound, did_you_mean
 from .event import BlockHandle, CollectionColumns, Event, EventID, EventIDs

@@ -22,7 +22,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .columns import Column, Flat, Jagged, Nested, column_from_array, column_from_events
+from .column_making import column_from_array, column_from_events
+from .columns import Column, Flat, Jagged, Nested
 from .config import Parameter
 from .errors import did_you_mean
 from .event import Columns, Event, EventID, EventIDs

@@ -20,7 +20,7 @@ import numpy as np
 
 from .binding import Binding
 from .block import Block
-from .columns import concatenate
+from .column_making import concatenate
 from .errors import EvprocError, ProductNotFound
 from .event import Columns, Event
 from .exception_policy import Action

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from evproc.framework.columns import Array, Column, Flat, Jagged, Nested, column_from_array, concatenate
+from evproc.framework.column_making import column_from_array, concatenate
+from evproc.framework.columns import Array, Column, Flat, Jagged, Nested
 
 from .column_types import awkward_type, column_type, number_type
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from evproc.framework.columns import Array, Column, Jagged, concatenate
+from evproc.framework.column_making import concatenate
+from evproc.framework.columns import Array, Column, Jagged
 from evproc.framework.event import EventIDs
 
 from .chunking import Run, runs

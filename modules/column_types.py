@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from evproc.framework.columns import Column, Flat, Jagged, Nested, column_from_array
+from evproc.framework.column_making import column_from_array
+from evproc.framework.columns import Column, Flat, Jagged, Nested
 
 _NUMBER = re.compile(r"[a-z]+\d*(\[\d*[a-z]+\])?")
 

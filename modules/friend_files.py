@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from evproc.framework import Block, Parameter
-from evproc.framework.columns import Array, Column, concatenate
+from evproc.framework.column_making import concatenate
+from evproc.framework.columns import Array, Column
 from evproc.framework.errors import InputError, did_you_mean
 from evproc.framework.input_report import Entries
 

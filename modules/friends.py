@@ -15,7 +15,8 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from evproc.framework.columns import Array, Column, column_from_array
+from evproc.framework.column_making import column_from_array
+from evproc.framework.columns import Array, Column
 from evproc.framework.errors import InputError
 
 from .event_ranges import Keys

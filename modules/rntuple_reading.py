@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from evproc.framework.columns import Column, Flat, Jagged, Nested, column_from_array
+from evproc.framework.column_making import column_from_array
+from evproc.framework.columns import Column, Flat, Jagged, Nested
 
 from .chunking import Run, events_per_chunk, runs
 from .column_types import one_line

@@ -17,7 +17,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from evproc.framework.columns import Column, Flat, Jagged, column_from_array
+from evproc.framework.column_making import column_from_array
+from evproc.framework.columns import Column, Flat, Jagged
 from evproc.framework.errors import InputError, did_you_mean
 
 from .chunking import Run, events_per_chunk, fixed_runs, runs

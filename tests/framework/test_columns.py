@@ -11,16 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evproc.framework.columns import (
-    Column,
-    Flat,
-    Jagged,
-    Nested,
-    column_from_array,
-    column_from_events,
-    concatenate,
-    offsets_from_counts,
-)
+from evproc.framework.column_making import column_from_array, column_from_events, concatenate
+from evproc.framework.columns import Column, Flat, Jagged, Nested, offsets_from_counts
 from evproc.framework.store import View
 from evproc.framework.testing import make_store
 from tests.strategies import columns, jaggeds, plain

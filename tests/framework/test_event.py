@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evproc.framework.columns import Flat, column_from_array
+from evproc.framework.column_making import column_from_array
+from evproc.framework.columns import Flat
 from evproc.framework.errors import ProductNotFound
 from evproc.framework.event import Columns, EventID, EventIDs
 from evproc.framework.some_events import Partial

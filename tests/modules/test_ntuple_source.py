@@ -14,7 +14,8 @@ import pytest
 import uproot
 
 from evproc.framework import Chunk, ConfigurationError, EventID, InputError
-from evproc.framework.columns import Column, Flat, Jagged, Nested, concatenate
+from evproc.framework.column_making import concatenate
+from evproc.framework.columns import Column, Flat, Jagged, Nested
 from evproc.modules import NtupleSource
 from evproc.modules import ntuple_source as source_module
 from tests.root_files import open_root
