@@ -129,9 +129,8 @@ class Jagged:
         import awkward as ak
 
         column = self.compact()
-        layout = ak.contents.ListOffsetArray(
-            ak.index.Index64(column.offsets), ak.contents.NumpyArray(np.ascontiguousarray(column.content))
-        )
+        content: Any = np.ascontiguousarray(column.content)
+        layout = ak.contents.ListOffsetArray(ak.index.Index64(column.offsets), ak.contents.NumpyArray(content))
         return ak.Array(layout)
 
 
@@ -152,11 +151,13 @@ class Nested:
 
     def slice(self, start: int, stop: int) -> Nested:
         """The events from `start` to `stop`, without copying."""
-        return Nested(self.data[start:stop])
+        part: Any = self.data[start:stop]
+        return Nested(part)
 
     def take(self, index: Array) -> Nested:
         """The events named by `index`, in that order."""
-        return Nested(self.data[index])
+        part: Any = self.data[index]
+        return Nested(part)
 
     def per_event(self) -> list[Any]:
         """One value per event: a str, a list, None, or an awkward array or record."""

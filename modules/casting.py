@@ -90,7 +90,8 @@ def _with_gaps(column: Column, dtype: np.dtype[Any], rounding: bool) -> Column:
     missing = ak.to_numpy(ak.is_none(array))
     index = np.where(missing, -1, np.cumsum(~missing) - 1)
     there = ak.to_numpy(ak.drop_none(array)) if not missing.all() else np.empty(0, dtype)
-    content = ak.contents.NumpyArray(cast_numbers(np.asarray(there), dtype, rounding=rounding))
+    cast: Any = cast_numbers(np.asarray(there), dtype, rounding=rounding)
+    content = ak.contents.NumpyArray(cast)
     return Nested(ak.Array(ak.contents.IndexedOptionArray(ak.index.Index64(index), content)))
 
 
