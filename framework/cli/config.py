@@ -36,6 +36,9 @@ def config(
     customise: Customise = [],  # noqa: B006
     form: Annotated[Form | None, typer.Option("--format", help="YAML unless the output's name ends in .json.")] = None,
     full: Annotated[bool, typer.Option("--full/--set-only", help="With all defaults, or only what is set.")] = True,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Leave out the modules that do not run, and name them.")
+    ] = False,
     origin: Annotated[bool, typer.Option("--origin", help="Show where each value comes from instead.")] = False,
     diff: Annotated[
         Path | None,
@@ -62,6 +65,12 @@ def config(
             return
         with _told(loaded):
             data = dump(loaded.process, full=full, directory=output.absolute().parent if output else None)
+            if prune:
+                from evproc.framework.pruning import idle_modules, pruned
+
+                idle = idle_modules(loaded.process)
+                data = pruned(data, idle)
+                typer.echo(f"left out: {', '.join(sorted(idle)) or 'nothing'}", err=True)
         if form is None:
             form = Form.json if output and output.suffix == ".json" else Form.yaml
         written = format_document(data, form.value)
