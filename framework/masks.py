@@ -27,6 +27,11 @@ class Placed(NamedTuple):
     chosen: int | None = None
     """The mask of an output module that selects events by the results of paths."""
 
+    @property
+    def decides(self) -> bool:
+        """Whether it is a filter whose answer matters there."""
+        return self.kind == "filter" and self.mark is not Mark.IGNORED
+
 
 class PlacedPath(NamedTuple):
     """A path with its masks."""

@@ -93,8 +93,9 @@ class Schedule:
             for path in self.placed.values():
                 for number, member in enumerate(path.members):
                     if member.label == label and mask in (member.mask, member.chosen):
-                        ends_way = path.label in self.path_masks  # on an end path, failures of others do not matter
-                        before = [other for other in path.members[:number] if ends_way and other.chosen is None]
+                        ends_way = path.label in self.path_masks  # on an end path, only failures of filters matter
+                        before = [other for other in path.members[:number] if other.chosen is None]
+                        before = [other for other in before if ends_way or other.decides]
                         pairs = [(other.label, other.mask) for other in before]
                         found.append(tuple(pair for pair in pairs if ends[pair] < begin))
             self._ways[key] = tuple(found) if all(found) else ()

@@ -201,8 +201,8 @@ class TolerantBinding(Binding):
         return failed | _events_of(block.ignored, self.upstream)
 
     def _reads_nothing(self, block: Block, number: int) -> None:
-        makers = {**block.ignored, **block.failed} if self.anyway else block.ignored
-        maker = next(label for label in self.upstream if number in makers.get(label, ()))
+        tables = (block.ignored, block.failed) if self.anyway else (block.ignored,)
+        maker = next(label for label in self.upstream if any(number in table.get(label, ()) for table in tables))
         error = ProductNotFound(f"what module '{maker}' makes is not there, because '{maker}' failed on this event")
         note = self.failures.judge(self.label, error)
         if note is None:

@@ -51,7 +51,7 @@ class Part:
     divisor: int = 1
     """Of a filter: events pass whose value it divides."""
     lenient: bool = True
-    """Whether it takes `ABSENT` for what is not there; if not, that is an error of its own."""
+    """Whether it takes `ABSENT` for what is not there; if not, and by columns always, that is an error of its own."""
     fails: dict[int, str] = field(default_factory=dict)
     """Event -> name of the error."""
     where: str = "call"

@@ -155,9 +155,13 @@ class Story:
         return self.plan.parts[label].role != "output" or self.selected(label)
 
     def _is_stopped(self, path: str, place: int) -> bool:
-        """Whether the event's way along a path ends before a member, because one that had ended by then has failed."""
-        for before, entry in enumerate(self.reference.walks[path][:place] if path in self.plan.paths else []):
-            if self.reference.ended(path, before, place):
+        """Whether the event's way along a path ends before a member, because one that had ended by then has failed.
+
+        On an end path, only a filter.
+        """
+        for before, entry in enumerate(self.reference.walks[path][:place]):
+            decides = self.plan.parts[entry.label].role == "filter" and entry.mark != "ignored"
+            if self.reference.ended(path, before, place) and (decides or path in self.plan.paths):
                 if self.run(entry.label).kind in (FAILED, LEFT):
                     return True
                 if not self._lets_pass(entry):
@@ -167,12 +171,12 @@ class Story:
     def _run(self, label: str) -> Run:
         part, anyway = self.plan.parts[label], label in self.plan.anyway
         homes = self.reference.homes.get(label, [])
-        ways = [way for way in homes if self._comes_to(label, *way)]
-        if homes and not ways:
+        comes = any(self._comes_to(label, *way) and (anyway or not self._is_stopped(*way)) for way in homes)
+        if homes and not comes and not any(self._comes_to(label, *way) for way in homes):
             left = not anyway and any(self._is_stopped(*way) for way in homes)
             return Run(LEFT if left else OUT)
         kinds = {self.run(tag).kind for tag in part.reads if tag in self.plan.parts}
-        if not anyway and ways and all(self._is_stopped(*way) for way in ways):
+        if homes and not comes:
             return Run(LEFT)
         if not anyway and kinds & {FAILED, LEFT}:
             return Run(LEFT)
@@ -184,7 +188,7 @@ class Story:
             return Run(MADE, (self.number, *inputs))
         if self.number in part.fails and part.where in ("call", "acquire"):
             return self._failed(label, part.fails[self.number])
-        if None in inputs and not part.lenient:
+        if None in inputs and (not part.lenient or part.form in COLUMNAR):
             return self._failed(label, "ProductNotFound")
         if self.number in part.fails:
             return self._failed(label, part.fails[self.number])

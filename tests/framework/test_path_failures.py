@@ -27,6 +27,7 @@ from evproc.framework.selection import PathState
 from evproc.framework.testing import EventSource, make_store
 from tests.framework.core_toys import (
     Add,
+    AddColumns,
     Call,
     Divisible,
     DivisibleColumns,
@@ -165,6 +166,44 @@ def test_what_a_filter_has_rejected_is_not_left_out_for_a_failure_elsewhere(bloc
     assert sorted(process.a.seen) == [n for n in range(0, EVENTS, 2) if n != 4]
     assert report.module("a").not_run == 1
     assert process.look.rows[:5] == [(0, 1), (1, 2), (2, 1), (3, 2), (4, 3)]
+
+
+@BLOCKS
+def test_what_stands_behind_a_failed_filter_of_an_end_path_has_not_run(block: int) -> None:
+    """path: [bad?] -> a     end: [bad?] -> a -> look <- a     nothing comes behind bad, by whichever way."""
+    process = process_of(block=block)
+    process.bad, process.a, process.look = FILTERS[0](on=[0, 8]), Add(), Look(of=["a"])
+    process.path, process.end = Path(process.bad, process.a), EndPath(process.bad, process.a, process.look)
+    process.all = Look(of=["a"])
+    process.every = EndPath(process.two, process.all)
+    report = process.run()
+    assert (
+        sorted(process.a.seen)
+        == process.look.events
+        == process.all.events
+        == [n for n in range(2, EVENTS, 2) if n != 8]
+    )
+    assert (report.module("a").not_run, report.module("look").not_run, report.module("all").not_run) == (2, 2, 2)
+
+
+@BLOCKS
+def test_a_module_that_runs_anyway_may_miss_several_things(block: int) -> None:
+    """anyway <- bad     by columns: what bad has failed on, in either way, is an error of it that is passed over."""
+    process = process_of(block=block)
+    process.policy = ExceptionPolicy(
+        try_to_continue=["ValueError", "ProductNotFound"], ignore=["KeyError"], call_anyway=["anyway"], failed_events=""
+    )
+
+    def fail(event: Any) -> int:
+        if event.id.event in (0, 3):
+            raise KeyError("ignored") if event.id.event else ValueError("not ignored")
+        return 1
+
+    process.bad, process.anyway = Call(fail), AddColumns(of=["bad"])
+    process.path = Path(process.bad, process.anyway)
+    report = process.run()
+    assert sorted(process.anyway.seen) == [n for n in range(EVENTS) if n not in (0, 3)]
+    assert (report.module("bad").failed, report.module("bad").ignored, report.module("anyway").ignored) == (1, 1, 2)
 
 
 # What failures do: a path is simulated event by event, and held against the masks of a block.

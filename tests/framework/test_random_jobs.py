@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 
 from evproc.framework import EvprocError, Process, ProductNotFound, engine
 from tests.framework.core_toys import schedule_of
@@ -57,7 +57,7 @@ def check_module(module: Made, stories: list[Story]) -> None:
     if module.part.role in ("analyzer", "output"):
         assert module.rows == rows_of(stories, label), label  # type: ignore[attr-defined]  # of both roles
     if module.part.role != "output":
-        assert sorted(module.seen) == wanted, label
+        assert sorted(module.seen) == wanted, f"{label}: {sorted(module.seen)}, not {wanted}"
 
 
 @examples(60)
@@ -80,6 +80,15 @@ def test_a_random_process_does_what_one_event_at_a_time_does(plan: Plan) -> None
                 assert module.passed == sum(one.value is True for one in runs if one.kind == MADE)
 
 
+def stories_of(plan: Plan) -> list[Story]:
+    """What must become of each event of a plan in which modules fail."""
+    schedule = schedule_of(process_of(plan))
+    try:
+        return Reference(plan, lambda path, i, j: ended_before(schedule, path, i, j)).events()
+    except RecursionError:  # two paths end each other: whose failure is first, only a schedule can say
+        reject()
+
+
 def failures_of(stories: list[Story]) -> list[tuple[int, str, str]]:
     """(event, module, error) of what a job says has failed, in the order in which it says so."""
     return [
@@ -91,13 +100,12 @@ def failures_of(stories: list[Story]) -> list[tuple[int, str, str]]:
     ]
 
 
-@examples(80)
+@examples(100)
 @given(plans(failures=True))
 def test_a_random_process_goes_on_behind_failures_as_one_event_at_a_time_does(plan: Plan) -> None:
     """What depends on a failed module does not run, what does not goes on; paths, outputs and counts say so."""
     process = process_of(plan)
-    schedule = schedule_of(process_of(plan))
-    stories = Reference(plan, lambda path, i, j: ended_before(schedule, path, i, j)).events()
+    stories = stories_of(plan)
     ending = [(story.number, label) for story in stories for label, _, action in story.errors if action == RETHROW]
     with sliced(plan.slice):
         if ending:
@@ -173,8 +181,7 @@ def check_error(process: Process, error: EvprocError, stories: list[Story]) -> N
 def test_without_a_policy_the_first_error_ends_the_job(plan: Plan) -> None:
     """The error says module, path, event and file of an event that does fail; outputs hold only what came before, and go."""
     process = process_of(plan)
-    schedule = schedule_of(process_of(plan))
-    stories = Reference(plan, lambda path, i, j: ended_before(schedule, path, i, j)).events()
+    stories = stories_of(plan)
     with sliced(plan.slice):
         if not any(story.errors for story in stories):
             process.run()
