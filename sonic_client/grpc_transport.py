@@ -26,6 +26,8 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from .address import ServerURL
+from .connection import DEFAULT, Connection, Credentials
 from .kserve import SERVICE
 from .kserve_transport import KServeTransport
 from .transport import deadline_error, status_error
@@ -40,18 +42,39 @@ _OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 
+_COMPRESSION = {
+    "none": None,
+    "deflate": grpc.Compression.Deflate,
+    "gzip": grpc.Compression.Gzip,
+}
+
+
+def channel_arguments(address: ServerURL, connection: Connection) -> dict[str, Any]:
+    """Options and compression of a channel."""
+    options: list[tuple[str, int | str]] = [*_OPTIONS, ("grpc.enable_http_proxy", int(not address.is_local))]
+    if connection.server_name:
+        options.append(("grpc.ssl_target_name_override", connection.server_name))
+    return {"options": options, "compression": _COMPRESSION[connection.compression]}
+
+
+def ssl_credentials(credentials: Credentials) -> Any:
+    """What gRPC makes of PEM files."""
+    return grpc.ssl_channel_credentials(credentials.roots, credentials.key, credentials.certificate)
+
 
 class GrpcTransport(KServeTransport):
-    """KServe v2 over `grpc.aio`: `grpc://host:port`."""
+    """KServe v2 over `grpc.aio`: `grpc://host:port`, encrypted `grpcs://host:port`."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
+    def __init__(self, url: str, connection: Connection = DEFAULT) -> None:
+        super().__init__(url, connection)
+        self._credentials = Credentials.read(connection) if self.address.secure else None
         self._channel: Any = None
         self._methods: dict[str, Any] = {}
 
     async def _call(self, method: str, request: bytes, timeout: float, model: str = "") -> bytes:
         self._own_loop()
-        call = self._method(method)(request, timeout=None if timeout == inf else timeout)
+        metadata = None if self._headers is None else self._headers.now()
+        call = self._method(method)(request, timeout=None if timeout == inf else timeout, metadata=metadata)
         try:
             data: bytes = await call
         except grpc.aio.AioRpcError as error:
@@ -69,10 +92,15 @@ class GrpcTransport(KServeTransport):
         method = self._methods.get(name)
         if method is None:
             if self._channel is None:
-                options = (*_OPTIONS, ("grpc.enable_http_proxy", int(not self.address.is_local)))
-                self._channel = grpc.aio.insecure_channel(self.address.address, options=options)
+                self._channel = self._open()
             method = self._methods[name] = self._channel.unary_unary(SERVICE + name)
         return method
+
+    def _open(self) -> Any:
+        arguments = channel_arguments(self.address, self.connection)
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(self.address.address, **arguments)
+        return grpc.aio.secure_channel(self.address.address, ssl_credentials(self._credentials), **arguments)
 
     async def close(self) -> None:
         """Close the channel. Calls under way end with ServerUnavailable."""

@@ -18,12 +18,14 @@ from math import inf
 
 import h2.exceptions
 from grpclib.client import Channel
+from grpclib.config import Configuration
 from grpclib.const import Cardinality
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
 from evproc.framework.errors import InferenceError
 
 from .bytes_codec import BytesCodec, spare_frame_texts
+from .connection import DEFAULT, Connection, ssl_context
 from .kserve import SERVICE
 from .kserve_transport import KServeTransport
 from .transport import deadline_error, status_error
@@ -34,8 +36,11 @@ _BROKEN = (OSError, StreamTerminatedError, ProtocolError, h2.exceptions.H2Error,
 class GrpclibTransport(KServeTransport):
     """KServe v2 over grpclib: `grpclib://host:port`."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
+    def __init__(self, url: str, connection: Connection = DEFAULT) -> None:
+        super().__init__(url, connection)
+        if connection.compression != "none":
+            raise ValueError(f"grpclib knows no compression ('{connection.compression}'); grpc:// and http:// do")
+        self._tls = ssl_context(connection, "h2") if self.address.secure else None
         self._channel: Channel | None = None
         self._exchanges: set[asyncio.Task[bytes]] = set()
         spare_frame_texts()
@@ -69,14 +74,25 @@ class GrpclibTransport(KServeTransport):
 
     async def _exchange(self, method: str, request: bytes, timeout: float | None) -> bytes:
         if self._channel is None:
-            self._channel = Channel(self.address.host, self.address.port, codec=BytesCodec())
-        path = SERVICE + method
-        async with self._channel.request(path, Cardinality.UNARY_UNARY, bytes, bytes, timeout=timeout) as stream:
+            self._channel = self._open()
+        metadata = None if self._headers is None else self._headers.now()
+        async with self._channel.request(
+            self._path(method), Cardinality.UNARY_UNARY, bytes, bytes, timeout=timeout, metadata=metadata
+        ) as stream:
             await stream.send_message(request, end=True)
             answer = await stream.recv_message()
         if answer is None:
             raise ProtocolError("the answer is empty")
         return answer
+
+    def _open(self) -> Channel:
+        name = self.connection.server_name
+        settings = Configuration(ssl_target_name_override=name) if name and self._tls else None
+        return Channel(self.address.host, self.address.port, codec=BytesCodec(), ssl=self._tls, config=settings)
+
+    def _path(self, method: str) -> str:
+        """The path of a call."""
+        return SERVICE + method
 
     async def close(self) -> None:
         """Close the connection. Calls under way end with ServerUnavailable."""

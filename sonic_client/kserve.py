@@ -44,7 +44,12 @@ Described = tuple[str, str, tuple[int, ...]]
 
 
 def infer_request(
-    model: str, version: str, inputs: Mapping[str, Array], outputs: Sequence[str], request_id: str = ""
+    model: str,
+    version: str,
+    inputs: Mapping[str, Array],
+    outputs: Sequence[str],
+    request_id: str = "",
+    priority: int = 0,
 ) -> bytes:
     """The bytes of a ModelInferRequest. Raises ValueError for an array that no server can take."""
     described: list[Described] = []
@@ -55,7 +60,7 @@ def infer_request(
             raw.append(to_wire(array))
         except ValueError as error:
             raise ValueError(f"input '{name}': {error}") from None
-    parts: list[bytes | memoryview] = [_request_header(model, version, tuple(described), tuple(outputs))]
+    parts: list[bytes | memoryview] = [_request_header(model, version, tuple(described), tuple(outputs), priority)]
     if request_id:
         word = request_id.encode()
         parts += (_ID, varint(len(word)), word)
@@ -65,8 +70,12 @@ def infer_request(
 
 
 @lru_cache(maxsize=1024)
-def _request_header(model: str, version: str, inputs: tuple[Described, ...], outputs: tuple[str, ...]) -> bytes:
+def _request_header(
+    model: str, version: str, inputs: tuple[Described, ...], outputs: tuple[str, ...], priority: int
+) -> bytes:
     request = messages.ModelInferRequest(model_name=model, model_version=version)
+    if priority:
+        request.parameters["priority"].uint64_param = priority
     for name, datatype, shape in inputs:
         request.inputs.add(name=name, datatype=datatype, shape=shape)
     for name in outputs:
@@ -82,12 +91,15 @@ def shared_request(
     inputs: Sequence[tuple[Described, int, int]],
     outputs: Sequence[str],
     request_id: str = "",
+    priority: int = 0,
 ) -> bytes:
     """The bytes of a ModelInferRequest whose tensors lie in a region of shared memory.
 
     inputs: for each tensor what it is, and at which byte of the region it begins, and how many bytes it has.
     """
     request = messages.ModelInferRequest(model_name=model, model_version=version, id=request_id)
+    if priority:
+        request.parameters["priority"].uint64_param = priority
     for (name, datatype, shape), offset, nbytes in inputs:
         tensor = request.inputs.add(name=name, datatype=datatype, shape=shape)
         tensor.parameters["shared_memory_region"].string_param = region

@@ -11,6 +11,7 @@ from typing import Any
 from evproc.framework.errors import InferenceError, InternalError
 
 from . import kserve
+from .connection import DEFAULT, Connection, Headers
 from .messages import service as messages
 from .tensors import Array, ModelMetadata, ModelStatistics
 from .transport import ServerURL, contract_error
@@ -19,8 +20,10 @@ from .transport import ServerURL, contract_error
 class KServeTransport(ABC):
     """A KServe v2 server behind `url`. A subclass moves the bytes of one call there, and of its answer back."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, connection: Connection = DEFAULT) -> None:
         self.address = ServerURL.parse(url)
+        self.connection = connection
+        self._headers = Headers.of(connection)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -87,10 +90,11 @@ class KServeTransport(ABC):
         *,
         timeout: float,
         request_id: str = "",
+        priority: int = 0,
     ) -> dict[str, Array]:
         """Send one request, and return the outputs asked for (all, if `outputs` is empty), by name."""
         try:
-            request = kserve.infer_request(model, version, inputs, outputs, request_id)
+            request = kserve.infer_request(model, version, inputs, outputs, request_id, priority)
         except ValueError as error:
             raise contract_error(str(error), server=self.url, model=model) from error
         data = await self._call("ModelInfer", request, timeout, model)

@@ -31,6 +31,7 @@ import numpy as np
 from evproc.framework.errors import InferenceError, RequestRejected
 
 from . import kserve
+from .connection import DEFAULT, Connection
 from .grpc_transport import GrpcTransport
 from .messages import service as messages
 from .tensors import Array, datatype_of, to_wire
@@ -86,8 +87,8 @@ class Region:
 class SharedMemoryTransport(GrpcTransport):
     """KServe v2 over `grpc.aio`, for a server on this machine: large inputs go through shared memory."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
+    def __init__(self, url: str, connection: Connection = DEFAULT) -> None:
+        super().__init__(url, connection)
         self._spare: list[Region] = []
         self._retired: list[Region] = []
         #: why shared memory is not used; empty while it is
@@ -102,13 +103,16 @@ class SharedMemoryTransport(GrpcTransport):
         *,
         timeout: float,
         request_id: str = "",
+        priority: int = 0,
     ) -> dict[str, Array]:
         """Send one request, and return the outputs asked for (all, if `outputs` is empty), by name."""
         region = await self._take(inputs)
         if region is None:
-            return await super().infer(model, version, inputs, outputs, timeout=timeout, request_id=request_id)
+            return await super().infer(
+                model, version, inputs, outputs, timeout=timeout, request_id=request_id, priority=priority
+            )
         try:
-            request = self._request(region, model, version, inputs, outputs, request_id)
+            request = self._request(region, model, version, inputs, outputs, request_id, priority)
             data = await self._call("ModelInfer", request, timeout, model)
             answer = kserve.infer_answer(data, outputs)
         except RequestRejected as error:
@@ -117,7 +121,9 @@ class SharedMemoryTransport(GrpcTransport):
                 raise
             # another server answers at this address now: it has none of our regions
             self._forget()
-            return await super().infer(model, version, inputs, outputs, timeout=timeout, request_id=request_id)
+            return await super().infer(
+                model, version, inputs, outputs, timeout=timeout, request_id=request_id, priority=priority
+            )
         except ValueError as error:
             self._retire(region)
             raise contract_error(str(error), server=self.url, model=model) from error
@@ -135,6 +141,7 @@ class SharedMemoryTransport(GrpcTransport):
         inputs: Mapping[str, Array],
         outputs: Sequence[str],
         request_id: str,
+        priority: int,
     ) -> bytes:
         """Write the inputs into a region; the request that says where they are. Raises ValueError."""
         placed = []
@@ -144,7 +151,7 @@ class SharedMemoryTransport(GrpcTransport):
             region.write(place, data)
             placed.append(((name, datatype_of(array.dtype), array.shape), place, len(data)))
             place += -(-len(data) // _ALIGNED) * _ALIGNED
-        return kserve.shared_request(model, version, region.name, placed, outputs, request_id)
+        return kserve.shared_request(model, version, region.name, placed, outputs, request_id, priority)
 
     async def _take(self, inputs: Mapping[str, Array]) -> Region | None:
         """A region for these inputs; None if they go through the socket."""

@@ -17,6 +17,9 @@ exception is kept as the cause.
     all others (INVALID_ARGUMENT, NOT_FOUND ...)       RequestRejected      no
     an answer that cannot be what the server claims    ModelContractError   no
 
+HTTP's statuses are taken as the gRPC statuses that say the same (`http_status`: 429 is RESOURCE_EXHAUSTED, 503 is
+UNAVAILABLE), and those of TRTIS, which come inside its answers, likewise.
+
 Timeouts are seconds for one call, connecting included; `math.inf` is none. Cancelling the task that awaits
 a call cancels the call. A transport belongs to the event loop that uses it first, until it is closed.
 """
@@ -24,8 +27,6 @@ a call cancels the call. A transport belongs to the event loop that uses it firs
 from __future__ import annotations
 
 import os
-import re
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -36,8 +37,11 @@ from evproc.framework.errors import (
     RequestRejected,
     ServerBusy,
     ServerUnavailable,
-    did_you_mean,
 )
+
+from .address import KINDS
+from .address import ServerURL as ServerURL
+from .connection import DEFAULT, Connection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,57 +51,6 @@ if TYPE_CHECKING:
 # gRPC reads this when it is imported, which is after this module. Its support for forking after use is off, unless the
 # user chose otherwise: a forked child cannot use our channels anyway, and it would print a warning at each fork.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-
-_TRANSPORTS = {
-    "grpc": ("grpc_transport", "GrpcTransport"),
-    "grpclib": ("grpclib_transport", "GrpclibTransport"),
-}
-_URL = r"([A-Za-z][\w+.-]*)://(\[[0-9A-Fa-f:.%]+\]|[^\[\]/:@\s]*)(?::(\w*))?/?"
-
-
-@dataclass(frozen=True, slots=True)
-class ServerURL:
-    """The address of a server: `grpc://gpu1.example.org:8001`."""
-
-    scheme: str
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, text: str) -> ServerURL:
-        """Read an address. Raises ValueError that says what a right one looks like."""
-        match = re.fullmatch(_URL, text.strip())
-        example = "an address looks like grpc://gpu1.example.org:8001"
-        if match is None:
-            raise ValueError(f"'{text}' is not the address of a server; {example}")
-        scheme, host, port = match.groups()
-        scheme = scheme.lower()
-        if scheme not in _TRANSPORTS:
-            hint = did_you_mean(scheme, _TRANSPORTS)
-            if scheme.startswith("http"):
-                hint = "; Triton speaks gRPC on a port of its own, usually 8001"
-            known = ", ".join(_TRANSPORTS)
-            raise ValueError(f"'{text}': no transport is called '{scheme}' (known: {known}){hint}")
-        if not host:
-            raise ValueError(f"'{text}' names no host; {example}")
-        if not port:
-            raise ValueError(f"'{text}' names no port (Triton's usual gRPC port is 8001); {example}")
-        if not port.isdecimal() or not 0 < int(port) < 65536:
-            raise ValueError(f"'{text}': '{port}' is not a port, which is a number from 1 to 65535")
-        return cls(scheme, host.strip("[]"), int(port))
-
-    @property
-    def address(self) -> str:
-        """Host and port without the scheme, IPv6 in brackets."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the address is this machine's loopback."""
-        return self.host in ("localhost", "::1") or self.host.startswith("127.")
-
-    def __str__(self) -> str:
-        return f"{self.scheme}://{self.address}"
 
 
 @runtime_checkable
@@ -130,11 +83,13 @@ class Transport(Protocol):
         *,
         timeout: float,
         request_id: str = "",
+        priority: int = 0,
     ) -> dict[str, Array]:
         """Send one request, and return the outputs asked for (all, if `outputs` is empty), by name.
 
-        Arrays have the batch dimension first, if the model has one. Each output has the shape that the server
-        stated, which its bytes fill exactly; whether the number of rows is right is for the caller to check.
+        `priority` is for models that have levels of it: 1 is the most urgent, 0 the model's own default. Arrays have the
+        batch dimension first, if the model has one. Each output has the shape that the server stated, which its bytes
+        fill exactly; whether the number of rows is right is for the caller to check.
         """
         ...
 
@@ -147,16 +102,25 @@ class Transport(Protocol):
         ...
 
 
-def open_transport(url: str, *, shared_memory: bool = True) -> Transport:
-    """The transport for an address; it connects at the first call. Raises ValueError for a wrong address.
+def open_transport(url: str, *, shared_memory: bool = True, connection: Connection = DEFAULT) -> Transport:
+    """The transport for an address; it connects at the first call.
 
     With `shared_memory`, `grpc` to this machine hands large tensors over through shared memory where the server can.
+    Raises ValueError for a wrong address, and for what `connection` names and is not there or cannot be.
     """
     address = ServerURL.parse(url)
-    module, name = _TRANSPORTS[address.scheme]
-    if shared_memory and address.scheme == "grpc" and address.is_local:
+    kind = KINDS[address.kind]
+    module, name = kind.module, kind.name
+    if address.kind == "grpc" and connection.mode != "async":
+        module, name = "blocking_transport", f"{connection.mode.capitalize()}Transport"
+    elif shared_memory and address.scheme == "grpc" and address.is_local and connection.compression == "none":
         module, name = "shared_memory", "SharedMemoryTransport"
-    transport: Transport = getattr(import_module(f"{__package__}.{module}"), name)(url)
+    try:
+        transport: Transport = getattr(import_module(f"{__package__}.{module}"), name)(url, connection)
+    except ImportError as error:
+        raise ValueError(f"{url}: this transport needs a package that is not installed: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{url}: {error}") from error
     return transport
 
 
@@ -169,6 +133,23 @@ _STATUS_CLASS: dict[str, type[InferenceError]] = {
     "INTERNAL": InferenceError,
     "UNKNOWN": InferenceError,
     "DATA_LOSS": InferenceError,
+}
+_OF_HTTP = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    405: "UNIMPLEMENTED",
+    408: "DEADLINE_EXCEEDED",
+    409: "ABORTED",
+    413: "OUT_OF_RANGE",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    500: "INTERNAL",
+    501: "UNIMPLEMENTED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
 }
 _NEVER_AGAIN = (RequestRejected, ModelContractError)
 _BUSY_WORDS = re.compile(r"maximum queue size|pending.overflow|overloaded|too many requests", re.IGNORECASE)
@@ -189,6 +170,11 @@ def status_error(status: str, words: str, *, server: str, model: str = "") -> In
         kind = ServerBusy
     about = f"{server}, model '{model}'" if model else server
     return kind(f"{about}: {words.strip() or 'no reason given'} [{status}]")
+
+
+def http_status(code: int) -> str:
+    """The gRPC status that says what a status of HTTP says."""
+    return _OF_HTTP.get(code) or ("INVALID_ARGUMENT" if 400 <= code < 500 else "UNKNOWN")
 
 
 def deadline_error(seconds: float, *, server: str, model: str = "") -> DeadlineExceeded:

@@ -131,5 +131,5 @@ def model_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def triton(triton_wheel: Path, model_repository: Path) -> Iterator[EmbeddedServer]:
     """The real Triton, serving `model_repository`."""
-    with EmbeddedServer(model_repository) as server:
+    with EmbeddedServer(model_repository, http=True) as server:
         yield server

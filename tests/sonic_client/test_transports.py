@@ -17,8 +17,14 @@ from tests.conftest import EVERY_TYPE
 FP32 = np.dtype("f4")
 
 
+@pytest.fixture(params=["grpc", "grpclib", "http"])
+def scheme(request: pytest.FixtureRequest) -> str:
+    """Each transport in turn."""
+    return str(request.param)
+
+
 def at(server: EmbeddedServer, scheme: str) -> str:
-    return server.url.replace("grpc://", f"{scheme}://")
+    return server.http_url if scheme == "http" else server.url.replace("grpc://", f"{scheme}://")
 
 
 def rows_of(count: int) -> np.ndarray:
@@ -209,6 +215,9 @@ def test_every_transport_satisfies_the_interface(scheme) -> None:
         ("grpc://gpu1.example.org:8001", "grpc://gpu1.example.org:8001", False),
         (" GRPC://localhost:1/ ", "grpc://localhost:1", True),
         ("grpclib://[::1]:8001", "grpclib://[::1]:8001", True),
+        ("grpcs://gpu1:8001", "grpcs://gpu1:8001", False),
+        ("https://gate.example.org:443/cms/triton/", "https://gate.example.org:443/cms/triton", False),
+        ("tfs://gpu1:8500/resnet50", "tfs://gpu1:8500/resnet50", False),
         ("grpc://127.0.0.1:65535", "grpc://127.0.0.1:65535", True),
     ],
 )
@@ -230,7 +239,7 @@ def test_addresses(text: str, url: str, local: bool) -> None:
         ("grpc://:8001", "names no host"),
         ("grpc://gpu1:port", "'port' is not a port"),
         ("grpc://gpu1:70000", "from 1 to 65535"),
-        ("http://gpu1:8000", "no transport is called 'http' .*gRPC on a port of its own"),
+        ("tfs://gpu1:8500", "names no model; an address looks like tfs://host:8500/resnet50"),
         ("gprc://gpu1:8001", "did you mean 'grpc'"),
     ],
 )
