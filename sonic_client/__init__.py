@@ -13,6 +13,7 @@ if __name__ == "sonic_client":
 
 if TYPE_CHECKING:
     from .circuit import CircuitBreaker
+    from .connection import Connection
     from .embedded import EmbeddedServer
     from .fake import FakeModel, FakeServer
     from .hedging import Hedge
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "CircuitBreaker": "circuit",
     "Client": "producer",
+    "Connection": "connection",
     "DefaultValue": "retry",
     "EmbeddedServer": "embedded",
     "FakeModel": "fake",
@@ -49,6 +51,7 @@ _WHERE = {
 __all__ = [
     "CircuitBreaker",
     "Client",
+    "Connection",
     "DefaultValue",
     "EmbeddedServer",
     "FakeModel",

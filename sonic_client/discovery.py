@@ -61,6 +61,16 @@ class ServerTable(Service):
         config = self.config
         environment = os.environ if config.environment else {}
         self._roster = read_roster(config.servers, config.servers_file, environment)
+        for entry in list(self._roster.entries.values()):
+            try:
+                self._transport(entry.url)
+            except ValueError as error:  # a file of the connection that cannot be read, or what this transport cannot do
+                self._roster.faults.append(("connection", str(error)))
+                del self._roster.entries[entry.url]
+
+    def _transport(self, url: str) -> Transport:
+        """A transport that is not connected yet. Raises ValueError."""
+        return open_transport(url, shared_memory=self.config.shared_memory, connection=self.config.connection)
 
     async def _connect(self) -> list[str]:
         """Open the servers that are not open yet, all at the same time; returns why some are not."""
@@ -76,7 +86,7 @@ class ServerTable(Service):
 
     async def _open(self, entry: Entry) -> tuple[Transport, tuple[str, ...]] | InferenceError:
         """A connection to a server, and its models; or why there is none."""
-        transport = open_transport(entry.url, shared_memory=self.config.shared_memory)
+        transport = self._transport(entry.url)
         try:
             return transport, await transport.models(self.config.connect_timeout)
         except InferenceError as error:

@@ -36,10 +36,13 @@ class FakeConnection(H2Protocol):
     """One connection of a client."""
 
     wire: _Wire
+    made = False
+    """Whether there is a wire: a connection whose TLS failed never gets one."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Put the wire between HTTP/2 and the socket."""
         self.wire = _Wire(transport)
+        self.made = True
         super().connection_made(cast("asyncio.Transport", self.wire))
 
     def silence(self) -> None:
@@ -55,7 +58,7 @@ class FakeConnection(H2Protocol):
 
     def abort(self) -> None:
         """Close it, at once."""
-        if not self.wire.is_closing():
+        if self.made and not self.wire.is_closing():
             self.wire.abort()
 
 
@@ -69,7 +72,10 @@ class Listener(Server):
 
     def _protocol_factory(self) -> H2Protocol:
         connection = FakeConnection(super()._protocol_factory().handler, self._config, self._h2_config)
-        self.connections = [*(known for known in self.connections if not known.wire.is_closing()), connection]
+        self.connections = [
+            *(known for known in self.connections if not (known.made and known.wire.is_closing())),
+            connection,
+        ]
         self._connected()
         return connection
 

@@ -102,4 +102,9 @@ class GrpclibTransport(KServeTransport):
             exchange.cancel()
         await asyncio.gather(*exchanges, return_exceptions=True)
         if channel is not None:
+            wire = getattr(getattr(channel._protocol, "connection", None), "_transport", None)
             channel.close()
+            if self._tls is not None and wire is not None:
+                # a polite end of TLS waits for the other side's; nothing is under way that could be lost
+                wire.abort()
+                await asyncio.sleep(0)

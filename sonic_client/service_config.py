@@ -9,6 +9,7 @@ from pydantic import Field
 from evproc.framework import Block, Parameter, Service
 
 from .circuit import CircuitBreaker
+from .connection import Connection
 
 
 class Fallback(Block):
@@ -76,6 +77,11 @@ class ServiceConfig(Service.Config):
     )
     shared_memory: bool = Parameter(
         True, description="whether tensors for a server on this machine go through shared memory", placement=True
+    )
+    connection: Connection = Parameter(
+        default_factory=Connection,
+        description="how the servers are spoken to: certificates, tokens, headers, compression, traces",
+        placement=True,
     )
     connect_timeout: float = Parameter(
         5.0, description="for a server to say what it has", unit="s", placement=True, gt=0
