@@ -223,7 +223,7 @@ def test_a_server_that_is_not_there_is_a_warning_if_another_has_the_model() -> N
     assert any(f"server {url} is left out: " in warning for warning in report.warnings)
 
 
-@pytest.mark.parametrize("address", ["gpu1:8001", "http://gpu1:8000", "grpc://gpu1", "grpc://:1"])
+@pytest.mark.parametrize("address", ["gpu1:8001", "gprc://gpu1:8000", "grpc://gpu1", "grpc://:1"])
 def test_a_wrong_address_is_a_fault(address: str) -> None:
     """An address that cannot be one is told with what a right one looks like."""
     with FakeServer([DOUBLE]) as server:
