@@ -64,6 +64,9 @@ class Connection(Block):
         description="whether each call carries a W3C trace context; it continues TRACEPARENT of the environment",
         placement=True,
     )
+    descriptions: str = Parameter(
+        "", description="model repository whose config.pbtxt describe models that their servers do not describe"
+    )
     mode: Literal["async", "thread", "sync"] = Parameter(
         "async",
         description="thread and sync use a client that blocks, in threads or in place, for gRPC only",
