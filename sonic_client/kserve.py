@@ -84,37 +84,64 @@ def _request_header(
     return header
 
 
+Placed = tuple[int, int]
+"""At which byte of a region of shared memory a tensor begins, and how many bytes it has."""
+
+
 def shared_request(
     model: str,
     version: str,
     region: str,
-    inputs: Sequence[tuple[Described, int, int]],
-    outputs: Sequence[str],
+    inputs: tuple[tuple[Described, Placed], ...],
+    outputs: tuple[tuple[str, Placed | None], ...],
     request_id: str = "",
     priority: int = 0,
 ) -> bytes:
     """The bytes of a ModelInferRequest whose tensors lie in a region of shared memory.
 
-    inputs: for each tensor what it is, and at which byte of the region it begins, and how many bytes it has.
+    inputs: what each tensor is, and its place. outputs: names, and where the server is to put them; None: it sends them.
     """
-    request = messages.ModelInferRequest(model_name=model, model_version=version, id=request_id)
+    header = _shared_header(model, version, region, inputs, outputs, priority)
+    word = request_id.encode()
+    return b"".join([header, _ID, varint(len(word)), word]) if word else header
+
+
+@lru_cache(maxsize=1024)
+def _shared_header(
+    model: str,
+    version: str,
+    region: str,
+    inputs: tuple[tuple[Described, Placed], ...],
+    outputs: tuple[tuple[str, Placed | None], ...],
+    priority: int,
+) -> bytes:
+    request = messages.ModelInferRequest(model_name=model, model_version=version)
     if priority:
         request.parameters["priority"].uint64_param = priority
-    for (name, datatype, shape), offset, nbytes in inputs:
-        tensor = request.inputs.add(name=name, datatype=datatype, shape=shape)
-        tensor.parameters["shared_memory_region"].string_param = region
-        tensor.parameters["shared_memory_byte_size"].int64_param = nbytes
-        if offset:
-            tensor.parameters["shared_memory_offset"].int64_param = offset
-    for name in outputs:
-        request.outputs.add(name=name)
-    data: bytes = request.SerializeToString()
-    return data
+    for (name, datatype, shape), place in inputs:
+        _place(request.inputs.add(name=name, datatype=datatype, shape=shape), region, place)
+    for name, wanted in outputs:
+        output = request.outputs.add(name=name)
+        if wanted is not None:
+            _place(output, region, wanted)
+    header: bytes = request.SerializeToString()
+    return header
 
 
-def infer_answer(data: bytes, wanted: Sequence[str] = ()) -> dict[str, Array]:
+def _place(tensor: Any, region: str, place: Placed) -> None:
+    offset, nbytes = place
+    tensor.parameters["shared_memory_region"].string_param = region
+    tensor.parameters["shared_memory_byte_size"].int64_param = nbytes
+    if offset:
+        tensor.parameters["shared_memory_offset"].int64_param = offset
+
+
+def infer_answer(
+    data: bytes, wanted: Sequence[str] = (), shared: Mapping[str, memoryview] | None = None
+) -> dict[str, Array]:
     """The wanted outputs (all, if none is named) of the bytes of a ModelInferResponse, by name.
 
+    `shared` are the places that the server was offered in shared memory; outputs that come without bytes are read there.
     Raises ValueError if one is missing, or if its bytes are not what its type and shape say.
     """
     header: list[memoryview] = []
@@ -137,9 +164,19 @@ def infer_answer(data: bytes, wanted: Sequence[str] = ()) -> dict[str, Array]:
         return _typed_outputs(head, wanted)
     answer = {}
     for (name, datatype, shape), content in zip(described, raw, strict=True):
+        if shared and not content and name in shared:
+            content = _part(name, datatype, shape, shared[name])
         if not wanted or name in wanted:
             answer[name] = _output(name, datatype, shape, content)
     return answer
+
+
+def _part(name: str, datatype: str, shape: tuple[int, ...], place: memoryview) -> memoryview:
+    """The bytes of an output in its place in shared memory."""
+    nbytes = prod(shape) * dtype_of(datatype).itemsize
+    if nbytes > len(place):
+        raise ValueError(f"output '{name}': it has {nbytes} bytes, and its place in shared memory {len(place)}")
+    return place[:nbytes]
 
 
 def _output(name: str, datatype: str, shape: tuple[int, ...], content: memoryview) -> Array:

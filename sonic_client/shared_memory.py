@@ -4,17 +4,18 @@
 The problem: a request of 500 kB that goes through a socket is copied four times, by two processes and the kernel, and the
 client's part of it holds the event loop for up to a millisecond.
 
-The policy: the inputs of a request that is large enough are written into a region of system shared memory that the server
-has mapped too, and only their place is sent. Answers come by the socket: those of the networks of this field are small
-beside their inputs. A region serves one request at a time, and is used again. It is asked for by registering it under a
-name that nobody can guess, so a server that is not on this machine, for instance behind a tunnel, cannot find it; then,
-and where a server knows no shared memory, or where there is none to be had, everything goes through the socket as before.
+The policy: the inputs of a request that is large enough, or whose outputs are, are written into a region of system shared
+memory that the server has mapped too, and only their place is sent. Behind the inputs lie places for the outputs, as soon
+as their sizes are known (`shared_outputs`). A region serves one request at a time, and is used again. It is asked for by
+registering it under a name that nobody can guess, so a server that is not on this machine, for instance behind a tunnel,
+cannot find it; then, and where a server knows no shared memory, or where there is none to be had, everything goes through the
+socket as before.
 
 Nothing is left behind: a region's name is removed as soon as the server has mapped it, so that it lives no longer than the
-two processes. A region whose request has failed may still be read by the server, so it is not used again.
+two processes. A region whose request has failed may still be used by the server, so it is not used again.
 
-The cost: one copy, into the region. A server that outlives the client abruptly ended keeps the client's regions mapped
-until it ends, since it cannot know.
+The cost: one copy of the inputs, into the region, and one of the outputs, out of it. A server that outlives the client
+abruptly ended keeps the client's regions mapped until it ends, since it cannot know.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from . import kserve
 from .connection import DEFAULT, Connection
 from .grpc_transport import GrpcTransport
 from .messages import service as messages
+from .shared_outputs import ROOM_REFUSED, OutputSizes, key_of, mark, rows_of, untouched
 from .tensors import Array, datatype_of, to_wire
 from .transport import contract_error
 
@@ -77,11 +79,21 @@ class Region:
         """Put bytes at a place."""
         self._bytes[place : place + len(data)] = np.frombuffer(data, np.uint8)
 
+    def view(self, place: int, size: int) -> memoryview:
+        """The bytes at a place."""
+        return self._bytes[place : place + size].data
+
     def close(self) -> None:
-        """Give the memory back."""
+        """Give the memory back, at the latest when nobody looks at it any more."""
         self.unlink()
-        del self._bytes
-        self._memory.close()
+        self._bytes = np.empty(0, np.uint8)
+        with contextlib.suppress(BufferError):
+            self._memory.close()
+
+
+def _room(nbytes: int) -> int:
+    """Bytes that a tensor takes in a region."""
+    return -(-nbytes // _ALIGNED) * _ALIGNED
 
 
 class SharedMemoryTransport(GrpcTransport):
@@ -93,6 +105,7 @@ class SharedMemoryTransport(GrpcTransport):
         self._retired: list[Region] = []
         #: why shared memory is not used; empty while it is
         self.refused = ""
+        self._sizes = OutputSizes()
 
     async def infer(
         self,
@@ -106,21 +119,29 @@ class SharedMemoryTransport(GrpcTransport):
         priority: int = 0,
     ) -> dict[str, Array]:
         """Send one request, and return the outputs asked for (all, if `outputs` is empty), by name."""
-        region = await self._take(inputs)
+        key, rows = key_of(model, version, outputs), rows_of(inputs)
+        sizes = None if self.refused else self._sizes.of(key, rows)
+        region = await self._take(inputs, sizes)
         if region is None:
-            return await super().infer(
+            answer = await super().infer(
                 model, version, inputs, outputs, timeout=timeout, request_id=request_id, priority=priority
             )
+            self._sizes.learn(key, rows, answer)
+            return answer
         try:
-            request = self._request(region, model, version, inputs, outputs, request_id, priority)
+            request, places = self._request(region, model, version, inputs, outputs, sizes, request_id, priority)
             data = await self._call("ModelInfer", request, timeout, model)
-            answer = kserve.infer_answer(data, outputs)
-        except RequestRejected as error:
+            if places and untouched(places):
+                raise RequestRejected(f"{ROOM_REFUSED}: not filled")
+            answer = kserve.infer_answer(data, outputs, places)
+        except InferenceError as error:
             self._retire(region)
-            if _GONE not in str(error):
+            if _GONE in str(error):
+                self._forget()  # another server answers at this address now: it has none of our regions
+            elif sizes is not None and ROOM_REFUSED in str(error):
+                self._sizes.forget(key)
+            else:
                 raise
-            # another server answers at this address now: it has none of our regions
-            self._forget()
             return await super().infer(
                 model, version, inputs, outputs, timeout=timeout, request_id=request_id, priority=priority
             )
@@ -131,6 +152,8 @@ class SharedMemoryTransport(GrpcTransport):
             self._retire(region)
             raise
         self._spare.append(region)
+        if sizes is None:
+            self._sizes.learn(key, rows, answer)
         return answer
 
     def _request(
@@ -140,24 +163,40 @@ class SharedMemoryTransport(GrpcTransport):
         version: str,
         inputs: Mapping[str, Array],
         outputs: Sequence[str],
+        sizes: Mapping[str, int] | None,
         request_id: str,
         priority: int,
-    ) -> bytes:
-        """Write the inputs into a region; the request that says where they are. Raises ValueError."""
+    ) -> tuple[bytes, dict[str, memoryview]]:
+        """Write the inputs into a region; the request that says where they are, and the outputs' places. Raises ValueError."""
         placed = []
         place = 0
         for name, array in inputs.items():
             data = to_wire(array)
             region.write(place, data)
-            placed.append(((name, datatype_of(array.dtype), array.shape), place, len(data)))
-            place += -(-len(data) // _ALIGNED) * _ALIGNED
-        return kserve.shared_request(model, version, region.name, placed, outputs, request_id, priority)
+            placed.append(((name, datatype_of(array.dtype), array.shape), (place, len(data))))
+            place += _room(len(data))
+        if sizes is None:
+            wanted: list[tuple[str, tuple[int, int] | None]] = [(name, None) for name in outputs]
+            return kserve.shared_request(
+                model, version, region.name, tuple(placed), tuple(wanted), request_id, priority
+            ), {}
+        wanted, places = [], {}
+        for name in outputs or sizes:
+            if size := sizes[name]:
+                places[name] = region.view(place, size)
+            wanted.append((name, (place, size) if size else None))
+            place += _room(size)
+        mark(places)
+        request = kserve.shared_request(model, version, region.name, tuple(placed), tuple(wanted), request_id, priority)
+        return request, places
 
-    async def _take(self, inputs: Mapping[str, Array]) -> Region | None:
-        """A region for these inputs; None if they go through the socket."""
+    async def _take(self, inputs: Mapping[str, Array], sizes: Mapping[str, int] | None) -> Region | None:
+        """A region for these inputs, and for outputs of these sizes; None if they go through the socket."""
         if self.refused or any(array.dtype.kind in "OSU" for array in inputs.values()):
             return None
         wanted = sum(array.nbytes + _ALIGNED for array in inputs.values())
+        if sizes is not None:
+            wanted += sum(map(_room, sizes.values()))
         if wanted < LEAST:
             return None
         for place in reversed(range(len(self._spare))):  # the last one used is the warmest

@@ -159,3 +159,48 @@ def test_no_room_for_a_region(triton, use, monkeypatch) -> None:
         assert not ours()
 
     use(triton.url, work)
+
+
+def test_outputs_come_through_shared_memory(triton, use, monkeypatch) -> None:
+    """From the second request on, large outputs lie in the region: the answer carries no bytes, and its values are right."""
+    answers: list[int] = []
+    read = shared_memory.kserve.infer_answer
+
+    def spy(data: bytes, *rest: object) -> dict[str, np.ndarray]:
+        answers.append(len(data))
+        return read(data, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(shared_memory.kserve, "infer_answer", spy)
+
+    async def work(transport: Transport) -> None:
+        for count in (1000, 1000, 3000, 4096):
+            rows = rows_of(count)
+            answer = await transport.infer("identity", "", {"x": rows}, ["y"], timeout=20.0)
+            assert answer["y"].tobytes() == rows.tobytes()
+
+    use(triton.url, work)
+    assert answers[0] > 64000
+    assert max(answers[1:]) < 200
+
+
+@pytest.mark.parametrize("spoil", ["larger", "smaller"])
+def test_outputs_of_another_size_come_by_the_socket(triton, use, monkeypatch, spoil: str) -> None:
+    """A place that is too small, or not filled, is never read: the request goes again, and no place is offered any more."""
+    known = shared_memory.OutputSizes.of
+
+    def wrong(self: shared_memory.OutputSizes, key: object, rows: int) -> dict[str, int] | None:
+        sizes = known(self, key, rows)  # type: ignore[arg-type]
+        return sizes and {name: size + 64 if spoil == "smaller" else size - 64 for name, size in sizes.items()}
+
+    monkeypatch.setattr(shared_memory.OutputSizes, "of", wrong)
+
+    async def work(transport: Transport) -> None:
+        assert isinstance(transport, SharedMemoryTransport)
+        for _ in range(3):
+            rows = rows_of(2000)
+            answer = await transport.infer("identity", "", {"x": rows}, ["y"], timeout=20.0)
+            assert answer["y"].tobytes() == rows.tobytes()
+        assert transport._sizes.of(("identity", "", ("y",)), 5) is None
+        assert len(transport._retired) == 1
+
+    use(triton.url, work)
