@@ -154,11 +154,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def package_files() -> set[str]:
     """The files that an installed evproc has, as `evproc/...`."""
     code = {f"evproc/{path.relative_to(ROOT).as_posix()}" for package in PACKAGES for path in sources(package)}
-    return {*code, "evproc/__init__.py", "evproc/py.typed"}
+    protos = {f"evproc/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "sonic_client").rglob("*.proto")}
+    return {*code, *protos, "evproc/__init__.py", "evproc/py.typed"}
 
 
 def test_the_wheel_holds_the_packages(built: tuple[Path, Path]) -> None:
-    """The wheel has every Python file of the five packages as `evproc/...`, `py.typed`, and nothing that could clash.
+    """The wheel has every Python and .proto file of the five packages as `evproc/...`, `py.typed`, and nothing that could clash.
 
     The models are not in it: they belong to the workflows of the repository, and a job names its own.
     """
