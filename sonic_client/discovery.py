@@ -64,7 +64,9 @@ class ServerTable(Service):
         for entry in list(self._roster.entries.values()):
             try:
                 self._transport(entry.url)
-            except ValueError as error:  # a file of the connection that cannot be read, or what this transport cannot do
+            except (
+                ValueError
+            ) as error:  # a file of the connection that cannot be read, or what this transport cannot do
                 self._roster.faults.append(("connection", str(error)))
                 del self._roster.entries[entry.url]
 

@@ -27,6 +27,7 @@ a call cancels the call. A transport belongs to the event loop that uses it firs
 from __future__ import annotations
 
 import os
+import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 

@@ -159,7 +159,7 @@ def package_files() -> set[str]:
 
 
 def test_the_wheel_holds_the_packages(built: tuple[Path, Path]) -> None:
-    """The wheel has every Python and .proto file of the five packages as `evproc/...`, `py.typed`, and nothing that could clash.
+    """The wheel has the Python and .proto files of the packages as `evproc/...`, `py.typed`, and nothing that could clash.
 
     The models are not in it: they belong to the workflows of the repository, and a job names its own.
     """

@@ -13,7 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evproc.framework import Event, Process
+from evproc.framework import Path as Path_
 from evproc.framework.errors import ServerUnavailable
+from evproc.modules import ArraySource
+from evproc.sonic_client import Client, InferenceProducer, InferenceService
 from evproc.sonic_client import connection as connection_module
 from evproc.sonic_client.connection import Connection, Headers
 from evproc.sonic_client.fake import FakeModel, FakeServer
@@ -194,3 +198,44 @@ def test_grpclib_says_that_it_cannot_compress() -> None:
     """What a transport cannot do is an error, not an option without effect."""
     with pytest.raises(ValueError, match="grpclib knows no compression"):
         open_transport("grpclib://gpu1:1", connection=Connection(compression="gzip"))
+
+
+def test_a_job_over_tls(authority: Authority, tmp_path: Path) -> None:
+    """A workflow says certificates and token once; all its calls carry them, and its results are right."""
+    (tmp_path / "token").write_text("abc")
+    with FakeServer([MODEL], ssl=authority.server_context("localhost", "h2")) as server:
+        process = Process("TLS")
+        process.source = ArraySource({"x": [[[float(place)] * 16] * 2 for place in range(10)]})
+        process.inference = InferenceService(
+            servers=[server.address("grpcs")],
+            connection=Connection(roots=authority.roots, token_file=str(tmp_path / "token")),
+        )
+        process.double = Double(client=Client(model="double"))
+        process.path = Path_(process.double)
+        report = process.run()
+        assert report.events == 10
+        assert server.requests
+        assert {request.headers["authorization"] for request in server.requests} == {"Bearer abc"}
+
+
+class Double(InferenceProducer):
+    """Twice the rows of an event."""
+
+    consumes = ("x",)
+    model_inputs = {"x": "float32[16]"}
+    model_outputs = {"y": "float32[16]"}
+    produces = "var * float32"
+
+    def acquire(self, event: Event) -> dict[str, Any]:
+        return {"x": np.asarray(event["x"], "f4").reshape(-1, 16)}
+
+    def produce(self, event: Event, outputs: Any) -> Any:
+        assert outputs["y"].tolist() == (2 * np.asarray(event["x"])).tolist()
+        return outputs["y"][:, 0]
+
+
+def test_a_wrong_connection_is_a_fault_of_the_configuration() -> None:
+    """A PEM file that is not there is told before the first event, with the parameter."""
+    service = InferenceService(servers=["grpcs://gpu1:1"], connection=Connection(roots="nowhere.pem"))
+    faults = asyncio.run(service.check({}))
+    assert [(fault.key, "'nowhere.pem' cannot be read" in fault.message) for fault in faults] == [("connection", True)]
