@@ -13,7 +13,8 @@ import pytest
 from evproc.framework.errors import DeadlineExceeded, RequestRejected, ServerUnavailable
 from evproc.sonic_client.connection import Connection
 from evproc.sonic_client.embedded import free_port
-from evproc.sonic_client.fake import Delay, FakeModel, FakeServer, HalfOpen, Unavailable
+from evproc.sonic_client.fake import Delay, FakeModel, FakeServer, Unavailable
+from evproc.sonic_client.fake_faults import Never
 from evproc.sonic_client.tensors import TensorSpec
 from evproc.sonic_client.transport import open_transport
 from tests.sonic_client.certificates import Authority
@@ -97,7 +98,7 @@ def test_cancelling_reaches_the_server() -> None:
         await asyncio.to_thread(server.wait_until, lambda server: server.outcomes == ["cancelled"])
         assert (await ask(transport))["y"].shape == (5, 16)
 
-    with FakeServer([MODEL], faults=[HalfOpen()]) as server:
+    with FakeServer([MODEL], faults=[Never()]) as server:
         use(server.url, "thread", work)
 
 
@@ -112,5 +113,5 @@ def test_closing_ends_calls_under_way() -> None:
         with pytest.raises(ServerUnavailable):
             await call
 
-    with FakeServer([MODEL], faults=[HalfOpen()]) as server:
+    with FakeServer([MODEL], faults=[Never()]) as server:
         asyncio.run(main(server.url))
