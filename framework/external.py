@@ -127,6 +127,8 @@ class ExternalSteps:
     def _launch(self, block: Block, binding: Binding, work: list[Any], index: Sequence[int] | None) -> None:
         module = binding.module
         assert isinstance(module, ExternalWork)
+        if module._names_events:
+            name_events(module, block, index)
         try:
             answer, nbytes = module.launch(work)
         except Exception as error:
@@ -265,6 +267,13 @@ class ExternalSteps:
         if len(results) != expected:
             raise ValueError(f"`external` returned {len(results)} results for {expected} events")
         return results
+
+
+def name_events(module: ExternalWork, block: Block, index: Sequence[int] | None) -> None:
+    """Tell a module of which events the work is that it launches now."""
+    store = block.store
+    first, last = (0, store.size - 1) if index is None else (index[0], index[-1])
+    module._launched = store.event_id(first), store.event_id(last)
 
 
 def _close_if_cancelled(work: Sequence[Any], answer: asyncio.Future[Any]) -> None:

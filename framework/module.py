@@ -33,7 +33,7 @@ from pydantic import Field
 from .columns import Column
 from .config import Parameter, add_inputs, input_tags
 from .configured import Configured
-from .event import Columns, Event, EventIDs
+from .event import Columns, Event, EventID, EventIDs
 from .randomness import RandomNumbers
 from .resources import thread_limit
 from .transitions import TransitionMethods
@@ -237,6 +237,10 @@ class ExternalWork(Module):
 
     _pool: Executor | None = None
     _turns: asyncio.Semaphore | None = None
+    _names_events: ClassVar[bool] = False
+    """Whether `launch` reads `_launched`; for base classes of authors' classes."""
+    _launched: tuple[EventID, EventID] | None = None
+    """The first and the last event whose work is launched."""
 
     MAX_EVENTS: ClassVar[int] = 1000
     """Events with work in flight, at most, where each has work of its own."""

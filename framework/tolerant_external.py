@@ -16,7 +16,7 @@ from .binding import Binding
 from .block import Block, Piece
 from .errors import DeadlineExceeded, EventSkipped, ServerUnavailable
 from .event import Columns
-from .external import ExternalSteps, Outcome
+from .external import ExternalSteps, Outcome, name_events
 from .module import ExternalWork, close_work
 from .sweep import Sweep
 from .tolerant import FAILED, TolerantBinding, halves
@@ -62,6 +62,8 @@ class TolerantExternalSteps(ExternalSteps):
         pending = [(work, index)] if work else []
         while pending:
             work, index = pending.pop()
+            if module._names_events:
+                name_events(module, block, index)
             try:
                 answer, nbytes = module.launch(work)
             except Exception as error:
@@ -91,6 +93,8 @@ class TolerantExternalSteps(ExternalSteps):
         while pending:
             part = pending.pop()
             index = None if len(part) == block.store.size else part
+            if module._names_events:
+                name_events(module, block, index)
             begin = perf_counter()
             try:
                 work = binding.acquire(Columns(view, index))

@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from evproc.framework.errors import ModelContractError
+from evproc.framework.event import EventID
 
 from .tensors import Array, wire_size
 
@@ -45,6 +46,10 @@ class Submission:
     rows: int
     ticket: Any = None
     """What the caller knows it by."""
+    events: tuple[EventID, EventID] | None = None
+    """The first and the last event whose rows these are, if that is known."""
+    born: float = 0.0
+    """When it was handed over, in the loop's time; kept only where a deadline counts from then."""
     taken: int = 0
     """Rows that have been put into requests."""
     answered: int = 0
@@ -97,6 +102,15 @@ class Request:
 
     parts: list[Part]
     rows: int
+
+    @property
+    def events(self) -> str:
+        """The first and the last event whose rows these are, as `1:7:100-1:7:900`; empty if that is not known."""
+        known = [part.submission.events for part in self.parts if part.submission.events is not None]
+        if not known:
+            return ""
+        first, last = min(first for first, _ in known), max(last for _, last in known)
+        return f"{':'.join(map(str, first))}-{':'.join(map(str, last))}"
 
     def inputs(self) -> dict[str, Array]:
         """The tensors to send: name -> (rows, ...). No copy if they come from one submission."""

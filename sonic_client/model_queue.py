@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
+from evproc.framework.event import EventID
 from evproc.framework.observing import Observers
 
 from .balancing import Balancer, Balancing
@@ -41,6 +42,10 @@ class Policy:
     coalesce: bool
     deadline: float = inf
     """Seconds for all attempts of a request."""
+    event_deadline: float = inf
+    """Seconds from when rows are handed over to when their outputs are there."""
+    priority: int = 0
+    """1 is the most urgent; 0 the model's own default."""
     patience: float = 60.0
     """Seconds for which a request is sent again to servers that have too much to do."""
     prefer: tuple[str, ...] = ()
@@ -86,9 +91,11 @@ class ModelQueue:
     _timer: asyncio.TimerHandle | None = None
     _wake: asyncio.TimerHandle | None = None
     _closed: bool = False
+    _dated: bool = False
 
     def __post_init__(self) -> None:
         policy = self.policy
+        self._dated = policy.event_deadline < inf
         rows = min(policy.max_rows, max(1, self.metadata.max_batch_size))
         self._batcher = Batcher(max_rows=rows, max_bytes=policy.max_bytes, coalesce=policy.coalesce)
         self._sender = Sender(
@@ -97,6 +104,8 @@ class ModelQueue:
             outputs=policy.outputs,
             timeout=policy.timeout,
             deadline=policy.deadline,
+            event_deadline=policy.event_deadline,
+            priority={"priority": policy.priority} if policy.priority else {},
             patience=policy.patience,
             actions=default_chain(policy.tries) if policy.retry is None else policy.retry,
             servers=self.servers,
@@ -110,11 +119,15 @@ class ModelQueue:
         )
 
     def submit(
-        self, inputs: Mapping[str, Array], rows: int, finish: Callable[[dict[str, Array]], Any]
+        self,
+        inputs: Mapping[str, Array],
+        rows: int,
+        finish: Callable[[dict[str, Array]], Any],
+        events: tuple[EventID, EventID] | None = None,
     ) -> asyncio.Future[Any]:
         """Hand over rows; the future has what `finish` makes of their outputs.
 
-        inputs: name -> (rows, ...), rows >= 1.
+        inputs: name -> (rows, ...), rows >= 1. events: the first and the last whose rows they are.
         """
         if self._closed:
             raise RuntimeError(f"the queue of model '{self.metadata.name}' is closed")
@@ -124,7 +137,9 @@ class ModelQueue:
         self.held_bytes += nbytes
         self.peak_bytes = max(self.peak_bytes, self.held_bytes)
         future.add_done_callback(lambda _: self._let_go(nbytes))
-        self._batcher.add(Submission(inputs, rows, _Ticket(future, finish)))
+        self._batcher.add(
+            Submission(inputs, rows, _Ticket(future, finish), events, loop.time() if self._dated else 0.0)
+        )
         self._pump()
         if self._batcher.waiting_rows:
             if not self._in_flight and not self._turn:

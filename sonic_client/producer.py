@@ -64,6 +64,17 @@ class Client(Block):
     deadline: float | None = Parameter(
         None, description="for a request with all its retries; none by default", unit="s", placement=True, gt=0
     )
+    event_deadline: float | None = Parameter(
+        None,
+        description="from when an event's rows are handed over to when its outputs are there, all attempts and waiting "
+        "included; none by default",
+        unit="s",
+        placement=True,
+        gt=0,
+    )
+    priority: int = Parameter(
+        0, description="for models with levels of it: 1 is the most urgent, 0 the model's own", placement=True, ge=0
+    )
     retry: list[Annotated[AnyAction, Field(discriminator="kind")]] | None = Parameter(
         None,
         description="what is done after a failure, in order; by default the same server, another one, the fallback",
@@ -98,6 +109,7 @@ class InferenceWork(ExternalWork):
     model_outputs: ClassVar[Mapping[str, str]] = {}
     """The tensors that `produce` reads; only these are asked for. All, if none is named."""
 
+    _names_events = True
     _queue: ModelQueue | None = None
     _plain = False
 
@@ -136,7 +148,7 @@ class InferenceWork(ExternalWork):
         names = tuple(self.model_outputs)
         made = plan(work, queue.metadata, names, coalesce=queue.policy.coalesce)
         parcels = [(parcel.inputs(), parcel.rows) for parcel in made.parcels]
-        answers = [queue.submit(inputs, rows, _as_they_are) for inputs, rows in parcels]
+        answers = [queue.submit(inputs, rows, _as_they_are, self._launched) for inputs, rows in parcels]
         nbytes = sum(wire_size(array) for inputs, _ in parcels for array in inputs.values())
         return asyncio.ensure_future(_results(made, answers, names)), max(1, nbytes)
 
@@ -150,7 +162,7 @@ class InferenceWork(ExternalWork):
             future.set_result(Answers(empty_outputs(names, queue.metadata), bounds))
             return future, 1
         nbytes = sum(array.nbytes for array in inputs.values())
-        return queue.submit(inputs, rows, lambda outputs: Answers(outputs, bounds)), nbytes
+        return queue.submit(inputs, rows, lambda outputs: Answers(outputs, bounds), self._launched), nbytes
 
 
 def _as_they_are(outputs: dict[str, Array]) -> dict[str, Array]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,10 @@ class Sender:
     records: dict[str, LatencyRecord] = field(default_factory=dict)
     outcomes: Outcomes = field(default_factory=Outcomes)
     random: Random = field(default_factory=Random)
+    event_deadline: float = inf
+    """Seconds, from when the oldest rows of a request were handed over."""
+    priority: Mapping[str, int] = field(default_factory=dict)
+    """What is said of it to a transport; nothing, if it is the model's own."""
     _sent: int = 0
 
     async def send(self, request: Request, server: Server | None = None) -> Mapping[str, Array]:
@@ -88,14 +93,17 @@ class Sender:
         began = loop.time()
         inputs = request.inputs()
         self._sent += 1
-        request_id = f"{self.metadata.name}-{self._sent}"
+        request_id = f"{self.metadata.name}-{self._sent} {request.events}".rstrip()
+        limit = self.deadline
+        if self.event_deadline < inf:
+            limit = min(limit, min(part.submission.born for part in request.parts) + self.event_deadline - began)
         if server is None:
             server = self._any(())
             server.take(self.metadata.name, began)
         tried = [server]
         chain: Chain | None = None
         while True:
-            left = self.deadline - (loop.time() - began)
+            left = limit - (loop.time() - began)
             try:
                 return await self._ask(request, inputs, request_id, server, tried, min(self.timeout, left))
             except InferenceError as error:
@@ -109,7 +117,7 @@ class Sender:
             while True:
                 elapsed = loop.time() - began
                 situation = self._situation(failure, server, tried, elapsed, request.rows)
-                decision = chain.decide(situation, self.deadline - elapsed)
+                decision = chain.decide(situation, limit - elapsed)
                 if not isinstance(decision, Again):
                     if shared and not isinstance(failure, NOBODYS_FAULT):
                         raise failure
@@ -240,10 +248,12 @@ class Sender:
         nbytes = sum(array.nbytes for array in inputs.values())
         try:
             if timeout <= 0:
-                raise DeadlineExceeded(f"{server.url}, model '{model}': no time is left of {self.deadline:g} s")
+                raise DeadlineExceeded(
+                    f"{server.url}, model '{model}': no time is left of {min(self.deadline, self.event_deadline):g} s"
+                )
             with self.observers.request(server.url, model, request.rows, nbytes, number):
                 outputs = await server.transport.infer(
-                    model, self.version, inputs, self.outputs, timeout=timeout, request_id=request_id
+                    model, self.version, inputs, self.outputs, timeout=timeout, request_id=request_id, **self.priority
                 )
                 check_answer(outputs, request.rows, self.metadata, server.url, self.outputs)
         except InferenceError as error:

@@ -151,6 +151,8 @@ class InferenceService(ServerTable):
             max_wait=client.max_wait,
             coalesce=client.coalesce,
             deadline=inf if client.deadline is None else client.deadline,
+            event_deadline=inf if client.event_deadline is None else client.event_deadline,
+            priority=client.priority,
             patience=client.patience,
             prefer=tuple(client.prefer),
             retry=None if client.retry is None else tuple(client.retry),
