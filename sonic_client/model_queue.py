@@ -42,10 +42,6 @@ class Policy:
     coalesce: bool
     deadline: float = inf
     """Seconds for all attempts of a request."""
-    event_deadline: float = inf
-    """Seconds from when rows are handed over to when their outputs are there."""
-    priority: int = 0
-    """1 is the most urgent; 0 the model's own default."""
     patience: float = 60.0
     """Seconds for which a request is sent again to servers that have too much to do."""
     prefer: tuple[str, ...] = ()
@@ -53,6 +49,10 @@ class Policy:
     retry: tuple[RetryAction, ...] | None = field(default=None, hash=False)
     """The retry chain; None is the usual one."""
     hedge: Hedge | None = field(default=None, hash=False)
+    event_deadline: float = inf
+    """Seconds from when rows are handed over to when their outputs are there."""
+    priority: int = 0
+    """1 is the most urgent; 0 the model's own default."""
 
 
 @dataclass(slots=True, eq=False)
