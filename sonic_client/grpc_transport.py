@@ -88,6 +88,15 @@ class GrpcTransport(KServeTransport):
             raise status_error("CANCELLED", "the call was cancelled", server=self.url, model=model) from error
         return data
 
+    def open_stream(self, request: bytes, timeout: float) -> Any:
+        """A call of ModelStreamInfer with one request, as `grpc_stream` uses it."""
+        self._own_loop()
+        if self._channel is None:
+            self._channel = self._open()
+        method = self._channel.stream_stream(SERVICE + "ModelStreamInfer")
+        metadata = None if self._headers is None else self._headers.now()
+        return method([request], timeout=None if timeout == inf else timeout, metadata=metadata)
+
     def _method(self, name: str) -> Any:
         method = self._methods.get(name)
         if method is None:

@@ -26,6 +26,7 @@ from evproc.framework.errors import InferenceError
 
 from .bytes_codec import BytesCodec, spare_frame_texts
 from .connection import DEFAULT, Connection, ssl_context
+from .corked_channel import CorkedChannel
 from .kserve import SERVICE
 from .kserve_transport import KServeTransport
 from .transport import deadline_error, status_error
@@ -88,7 +89,7 @@ class GrpclibTransport(KServeTransport):
     def _open(self) -> Channel:
         name = self.connection.server_name
         settings = Configuration(ssl_target_name_override=name) if name and self._tls else None
-        return Channel(self.address.host, self.address.port, codec=BytesCodec(), ssl=self._tls, config=settings)
+        return CorkedChannel(self.address.host, self.address.port, codec=BytesCodec(), ssl=self._tls, config=settings)
 
     def _path(self, method: str) -> str:
         """The path of a call."""
