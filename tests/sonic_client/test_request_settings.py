@@ -75,9 +75,10 @@ def test_priority_is_sent() -> None:
 def test_a_deadline_holds_across_all_attempts(setting: str) -> None:
     """Retries end when the deadline is over, however many are allowed; the server is told of the time that is left."""
     faults = [Unavailable(), Unavailable(), Never()]
+    limit: dict[str, Any] = {setting: 1.0}
     with FakeServer([MODEL], faults=faults) as server:
         with pytest.raises(DeadlineExceeded):
-            job(server, events=5, tries=100, timeout=60.0, **{setting: 1.0}).run()
+            job(server, events=5, tries=100, timeout=60.0, **limit).run()
         left = [request.deadline for request in server.requests[:3]]
         assert all(one is not None and one < 1.5 for one in left)
         assert left == sorted(left, key=lambda one: -(one or 0))
