@@ -15,6 +15,7 @@ from evproc.framework.errors import (
     InternalError,
     ModelContractError,
     RequestRejected,
+    ServerBusy,
     ServerUnavailable,
 )
 from evproc.sonic_client.tensors import TensorSpec
@@ -103,12 +104,12 @@ def test_a_model_without_batch_dimension(scheme, use) -> None:
 
 FAULTS = [
     (Unavailable(), ServerUnavailable, r"scripted fault \[UNAVAILABLE\]", True),
-    (Refuse("RESOURCE_EXHAUSTED", "too busy"), ServerUnavailable, "too busy", True),
+    (Refuse("RESOURCE_EXHAUSTED", "too busy"), ServerBusy, "too busy", True),
     (Refuse("RESOURCE_EXHAUSTED", "received message larger than max"), RequestRejected, "larger", False),
     (Refuse("INTERNAL", "CUDA error"), InferenceError, "CUDA error", True),
     (Refuse("CANCELLED", "going down"), ServerUnavailable, "CANCELLED", True),
     (Reject("no such tensor"), RequestRejected, "no such tensor", False),
-    (Saturated(), ServerUnavailable, "Exceeds maximum queue size", True),
+    (Saturated(), ServerBusy, "Exceeds maximum queue size", True),
     (HalfOpen(), DeadlineExceeded, r"no answer within 0\.2 s", True),
     (Never(), DeadlineExceeded, r"no answer within 0\.2 s", True),
     (Delay(30.0), DeadlineExceeded, r"no answer within 0\.2 s", True),

@@ -17,6 +17,7 @@ from evproc.framework.errors import (
     InferenceError,
     ModelContractError,
     RequestRejected,
+    ServerBusy,
     ServerUnavailable,
 )
 from evproc.sonic_client.connection import Connection
@@ -118,7 +119,7 @@ def test_encrypted_with_both_certificates(tmp_path: Any) -> None:
         (401, RequestRejected, False),
         (404, RequestRejected, False),
         (413, RequestRejected, False),
-        (429, ServerUnavailable, True),
+        (429, ServerBusy, True),
         (500, InferenceError, True),
         (502, ServerUnavailable, True),
         (503, ServerUnavailable, True),
