@@ -77,6 +77,34 @@ class RequestInfo(NamedTuple):
     begin: float
     end: float = 0.0
     error: str = ""
+    waited: float = 0.0
+    """From when its oldest row was handed over until its first attempt, s."""
+    received: int = 0
+    """Bytes of the outputs; known at its end."""
+
+
+class StatisticsInfo(NamedTuple):
+    """What a server says that it did for a model, since it was asked before. All its clients count."""
+
+    time: float
+    server: str
+    model: str
+    requests: int
+    rows: int
+    queue_s: float
+    """Time that these requests waited in the server, summed, s."""
+    compute_s: float
+    """Time that they were computed on, summed, s."""
+
+
+class ChangeInfo(NamedTuple):
+    """Something has happened to a server."""
+
+    time: float
+    text: str
+    server: str = ""
+    """Its address, where it is one whose circuit was opened or closed."""
+    model: str = ""
 
 
 class ChunkInfo(NamedTuple):

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, ClassVar
 
@@ -26,6 +27,9 @@ from .observations import (
 )
 from .observations import (
     CallsInfo as CallsInfo,
+)
+from .observations import (
+    ChangeInfo as ChangeInfo,
 )
 from .observations import (
     ChunkInfo as ChunkInfo,
@@ -38,6 +42,9 @@ from .observations import (
 )
 from .observations import (
     RequestInfo as RequestInfo,
+)
+from .observations import (
+    StatisticsInfo as StatisticsInfo,
 )
 from .observations import (
     StepInfo as StepInfo,
@@ -70,6 +77,8 @@ class Observer(Service):
         "on_work_end",
         "on_request_begin",
         "on_request_end",
+        "on_statistics",
+        "on_change",
         "on_read",
         "on_chunk",
         "on_wait",
@@ -114,6 +123,12 @@ class Observer(Service):
     def on_request_end(self, request: RequestInfo) -> None:
         """A request was answered or has failed."""
 
+    def on_statistics(self, statistics: StatisticsInfo) -> None:
+        """A server has said what it counted, once per interval."""
+
+    def on_change(self, change: ChangeInfo) -> None:
+        """A server has come or gone, or a circuit was opened or closed."""
+
     def on_read(self, number: int) -> None:
         """The chunk of this number, from 1, begins to be read, if there is one more."""
 
@@ -134,6 +149,14 @@ class Observer(Service):
 
     def on_release(self, product: ProductInfo) -> None:
         """Nothing reads a product of a block any more; it is let go."""
+
+
+@dataclass(slots=True)
+class RequestNote:
+    """What becomes known of a request while it is under way."""
+
+    received: int = 0
+    """Bytes of the outputs."""
 
 
 class Observers:
@@ -161,6 +184,8 @@ class Observers:
         self.work_end = _joined(listening["on_work_end"])
         self.request_begin = _joined(listening["on_request_begin"])
         self.request_end = _joined(listening["on_request_end"])
+        self.statistics = _joined(listening["on_statistics"])
+        self.change = _joined(listening["on_change"])
         self.read = _joined(listening["on_read"])
         self.chunk = _joined(listening["on_chunk"])
         self.wait = _joined(listening["on_wait"])
@@ -180,27 +205,32 @@ class Observers:
         return max((observer.sample_share for observer in self._sampling), default=0.0)
 
     def request(
-        self, server: str, model: str, rows: int, nbytes: int, attempt: int = 1
-    ) -> AbstractContextManager[None]:
-        """Round one call of a server: tells of its begin and its end. For services that talk to servers."""
+        self, server: str, model: str, rows: int, nbytes: int, attempt: int = 1, waited: float = 0.0
+    ) -> AbstractContextManager[RequestNote | None]:
+        """Round one call of a server: tells of its begin and its end. For services that talk to servers.
+
+        What it gives is None if nobody listens.
+        """
         if self.request_begin is None and self.request_end is None:
             return nullcontext()
         self._requests += 1
-        return self._request(RequestInfo(self._requests, server, model, rows, nbytes, attempt, perf_counter()))
+        begin = perf_counter()
+        return self._request(RequestInfo(self._requests, server, model, rows, nbytes, attempt, begin, waited=waited))
 
     @contextmanager
-    def _request(self, request: RequestInfo) -> Iterator[None]:
+    def _request(self, request: RequestInfo) -> Iterator[RequestNote | None]:
         if self.request_begin is not None:
             self.request_begin(request)
         error = ""
+        note = RequestNote()
         try:
-            yield
+            yield note
         except BaseException as failure:
             error = str(failure) or type(failure).__name__
             raise
         finally:
             if self.request_end is not None:
-                self.request_end(request._replace(end=perf_counter(), error=error))
+                self.request_end(request._replace(end=perf_counter(), error=error, received=note.received))
 
 
 class _Guard:

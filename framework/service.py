@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .configured import Configured
 from .errors import ConfigurationError, Fault
@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from .observing import Observers
 
 S = TypeVar("S", bound="Service")
+
+
+class Metric(NamedTuple):
+    """The value of something at a moment."""
+
+    name: str
+    """In Prometheus' style, with its unit: `evproc_inference_rows_total`. One that ends in `_total` only grows."""
+    meaning: str
+    value: float
+    labels: Mapping[str, str] = {}
 
 
 class Service(Configured, TransitionMethods):
@@ -41,6 +51,10 @@ class Service(Configured, TransitionMethods):
     def report(self) -> dict[str, Any]:
         """Figures for the report of the job (JSON)."""
         return {}
+
+    def metrics(self) -> Iterator[Metric]:
+        """Figures while the job runs, for who collects them from outside (Prometheus)."""
+        return iter(())
 
     def provenance(self) -> dict[str, Any]:
         """What output files say of it (JSON types): what of its doing results depend on. Asked when the last event is done."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .friend_files import Friend
     from .histogram import Histogram, HistogramAnalyzer
     from .memory import Memory
+    from .metrics import Metrics
     from .ntuple_output import NtupleOutput
     from .ntuple_source import NtupleSource
     from .timing import Timing
@@ -30,6 +31,7 @@ _HOME = {
     "friend_files": ("Friend",),
     "histogram": ("Histogram", "HistogramAnalyzer"),
     "memory": ("Memory",),
+    "metrics": ("Metrics",),
     "ntuple_output": ("NtupleOutput",),
     "ntuple_source": ("NtupleSource",),
     "timing": ("Timing",),
@@ -47,6 +49,7 @@ __all__ = [
     "Histogram",
     "HistogramAnalyzer",
     "Memory",
+    "Metrics",
     "NtupleOutput",
     "NtupleSource",
     "RangeFilter",

@@ -5,7 +5,8 @@
 Tracks of the process: one for each stream, with the block that it holds and, within it, the modules on the CPU; the
 reader with its chunks; the engine with the times when it had to wait, and why; threads with the modules that ran in them;
 external work, from the end of `acquire` until it is answered; blocks open, bytes in flight and memory as curves. Each server
-is a process of its own, with its requests: rows, bytes, attempt, and the error if there was one.
+is a process of its own, with its requests (rows, bytes, time that they waited here before, attempt, the error if there was
+one), and, as often as it is asked for its statistics, curves of what a request has taken in its queue and on its processors.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from typing import Any
 from evproc.framework import Fault, Job, Module, Observer, OutputError, Parameter
 from evproc.framework.observing import (
     BlockInfo,
+    ChangeInfo,
     ChunkInfo,
     LoadInfo,
     RequestInfo,
+    StatisticsInfo,
     StepInfo,
     ThreadInfo,
     WaitInfo,
@@ -182,14 +185,34 @@ class Tracer(Observer):
         if not self._trace:
             return
         server = request.server
-        if server not in self._servers:
-            self._servers[server] = SERVERS + len(self._servers)
-            self._lanes[server] = Slots()
-            self._trace.name("process_name", self._servers[server], 0, server)
+        self._pid(server)
         slot, new = self._lanes[server].take(request.number)
         self._requests[request.number] = slot, request
         if new:
             self._name_track(self._servers[server], slot + 1, f"requests {slot}")
+
+    def _pid(self, server: str) -> int:
+        """The number of a server, which is a process of the trace."""
+        if server not in self._servers:
+            self._servers[server] = SERVERS + len(self._servers)
+            self._lanes[server] = Slots()
+            if self._trace:
+                self._trace.name("process_name", self._servers[server], 0, server)
+        return self._servers[server]
+
+    def on_statistics(self, statistics: StatisticsInfo) -> None:
+        """Points of the curves of a server: what a request has taken there, on the mean, since it was asked before."""
+        if self._trace:
+            pid, time = self._pid(statistics.server), self._at(statistics.time)
+            for name, seconds in (("queue", statistics.queue_s), ("compute", statistics.compute_s)):
+                mean = 1000 * seconds / max(1, statistics.requests)
+                self._trace.counter(f"{statistics.model}: server {name} of a request", pid, time, "ms", mean)
+
+    def on_change(self, change: ChangeInfo) -> None:
+        """A mark: a server has come or gone, a circuit was opened or closed."""
+        if self._trace:
+            pid = self._pid(change.server) if change.server else PROCESS
+            self._trace.instant(change.text, pid, self._at(change.time))
 
     def on_request_end(self, request: RequestInfo) -> None:
         """The slice of a request, on its server."""
@@ -200,6 +223,7 @@ class Tracer(Observer):
 
     def _write_request(self, slot: int, request: RequestInfo) -> None:
         args = f'"rows": {request.rows}, "bytes": {request.nbytes}, "attempt": {request.attempt}'
+        args += f', "waited_ms": {1000 * request.waited:.3f}, "received_bytes": {request.received}'
         args += f', "error": {quoted(request.error)}' if request.error else ""
         pid, begin, end = self._servers[request.server], self._at(request.begin), self._at(request.end)
         name = f"{request.model}: {request.rows} rows" + (" (failed)" if request.error else "")

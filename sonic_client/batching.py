@@ -49,7 +49,7 @@ class Submission:
     events: tuple[EventID, EventID] | None = None
     """The first and the last event whose rows these are, if that is known."""
     born: float = 0.0
-    """When it was handed over, in the loop's time; kept only where a deadline counts from then."""
+    """When it was handed over, in the loop's time, s."""
     taken: int = 0
     """Rows that have been put into requests."""
     answered: int = 0
@@ -102,6 +102,13 @@ class Request:
 
     parts: list[Part]
     rows: int
+    sent: float = 0.0
+    """When its first attempt began, s."""
+
+    @property
+    def since(self) -> float:
+        """When its oldest row was handed over, s."""
+        return self.parts[0].submission.born
 
     @property
     def events(self) -> str:

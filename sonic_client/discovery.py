@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from evproc.framework import ConfigurationError, Fault, InferenceError, Service
 
 from .adaptive import AdaptiveLimit
+from .changes import DISCOVERY, SERVICE, Changes
 from .fleet import Server, Turns
 from .model_check import Demand, check_model, check_repository, fetch_metadata
 from .model_loading import LoadCount, can_load
@@ -54,7 +55,7 @@ class ServerTable(Service):
         self._standby: set[str] = set()
         self._loads = LoadCount()
         #: what happened to servers during the job
-        self._changes: list[str] = []
+        self._changes = Changes()
 
     def _read_roster(self) -> None:
         """Bring the list of servers up to date."""
@@ -82,6 +83,7 @@ class ServerTable(Service):
         for entry, outcome in zip(missing, found, strict=True):
             if isinstance(outcome, InferenceError):
                 unreachable.append(f"server {entry.url} is left out: {outcome}")
+                DISCOVERY.info("%s", unreachable[-1])
             else:
                 self._add_server(entry.url, *outcome).name = entry.name
         return unreachable
@@ -101,7 +103,8 @@ class ServerTable(Service):
     def _add_server(self, url: str, transport: Transport, models: tuple[str, ...]) -> Server:
         config = self.config
         limit = AdaptiveLimit(largest=config.largest_in_flight) if config.in_flight == "auto" else config.in_flight
-        server = self._servers[url] = Server(url, transport, limit, config.circuit)
+        server = self._servers[url] = Server(url, transport, limit, config.circuit, changes=self._changes)
+        DISCOVERY.info("server %s has models %s", url, ", ".join(models) or "none")
         for model in models:
             self._offers.setdefault(model, []).append(server)
         return server
@@ -181,6 +184,7 @@ class ServerTable(Service):
         server = self._add_server(url, transport, await transport.models(self.config.connect_timeout))
         embedded = self._embedded
         server.fallback = True
+        SERVICE.info("started a server of the job's own, %s, with models %s", url, ", ".join(names))
         server.explain = lambda: "" if embedded.running else embedded.why_ended()
         faults = [fault for module in modules for fault in await self._check_module(module, server)]
         if faults:

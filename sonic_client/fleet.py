@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from .adaptive import FixedLimit, Limit
+from .changes import Changes
 from .circuit import Circuit, CircuitBreaker
 from .transport import Transport
 
@@ -47,6 +48,8 @@ class Server:
     """Model -> moving average of the time of a request, seconds."""
     circuits: dict[str, Circuit] = field(default_factory=dict)
     """Model -> its circuit."""
+    changes: Changes | None = None
+    """Who is told of circuits that open and close."""
     _limit: Limit = field(init=False)
 
     def __post_init__(self) -> None:
@@ -96,20 +99,25 @@ class Server:
         self.latency[model] = seconds if before is None else before + 0.2 * (seconds - before)
         self.refusals = 0
         self._limit.answered(began, now, rows, self.outstanding)
-        return self.circuit(model).succeeded()
+        return self._switched(model, self.circuit(model).succeeded(), opened=False)
 
     def rejected(self, model: str) -> bool:
         """A request was refused as wrong: the server is alive. Returns whether that closed the circuit."""
-        return self.circuit(model).succeeded()
+        return self._switched(model, self.circuit(model).succeeded(), opened=False)
 
     def failed(self, model: str, now: float) -> bool:
         """A request failed. Returns whether that opened the circuit."""
-        return self.circuit(model).failed(now)
+        return self._switched(model, self.circuit(model).failed(now), opened=True)
+
+    def _switched(self, model: str, changed: bool, *, opened: bool) -> bool:
+        if changed and self.changes is not None:
+            self.changes.circuit(self.url, model, opened=opened)
+        return changed
 
     def refused(self, model: str, now: float) -> None:
         """A request was refused because the server has too much to do: send less, and nothing for a moment."""
         self._limit.refused(now, self.outstanding)
-        self.circuit(model).succeeded()
+        self._switched(model, self.circuit(model).succeeded(), opened=False)
         if now >= self.busy_until:  # one pause for all that were refused at once
             self.busy_until = now + min(LONGEST_BUSY_PAUSE, BUSY_PAUSE * 2.0 ** min(self.refusals, 10))
             self.refusals += 1

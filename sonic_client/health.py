@@ -64,6 +64,8 @@ class Watch:
     turns: Turns
     changes: list[str] = field(default_factory=list)
     """What has happened, in words."""
+    aside: Callable[[], Awaitable[None]] | None = None
+    """What else is to be asked at each poll."""
     health: dict[str, Health] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
 
@@ -99,3 +101,5 @@ class Watch:
                         circuit.try_now()
         await self.find()
         self.turns.serve()
+        if self.aside is not None:
+            await self.aside()

@@ -136,6 +136,14 @@ def _place(tensor: Any, region: str, place: Placed) -> None:
         tensor.parameters["shared_memory_offset"].int64_param = offset
 
 
+class Answer(dict[str, Array]):
+    """Outputs by name, and the version of the model that the server names in its answer."""
+
+    def __init__(self, *, version: str = "") -> None:
+        super().__init__()
+        self.version = version
+
+
 def infer_answer(
     data: bytes, wanted: Sequence[str] = (), shared: Mapping[str, memoryview] | None = None
 ) -> dict[str, Array]:
@@ -162,7 +170,7 @@ def infer_answer(
         raise ValueError(f"output '{missing[0]}' was asked for and did not come (came: {came})")
     if not raw:
         return _typed_outputs(head, wanted)
-    answer = {}
+    answer = Answer(version=_answer_version(head))
     for (name, datatype, shape), content in zip(described, raw, strict=True):
         if shared and not content and name in shared:
             content = _part(name, datatype, shape, shared[name])
@@ -197,6 +205,13 @@ def _described(head: bytes) -> tuple[Described, ...]:
 
 
 _answer_header = lru_cache(maxsize=1024)(_described)
+
+
+@lru_cache(maxsize=1024)
+def _answer_version(head: bytes) -> str:
+    version: str = messages.ModelInferResponse.FromString(head).model_version
+    return version
+
 
 _TYPED = {
     "BOOL": "bool_contents",

@@ -1,4 +1,4 @@
-"""How long requests took: counts, sums and quantiles, in bounded memory."""
+"""What was sent to one server for one model, and how long it took: counts, sums and quantiles, in bounded memory."""
 
 from __future__ import annotations
 
@@ -11,15 +11,26 @@ SAMPLES = 4096
 
 @dataclass(slots=True)
 class LatencyRecord:
-    """What was sent to one server for one model. Times in seconds."""
+    """What was sent to one server for one model. Times in seconds, of requests that were answered."""
 
     requests: int = 0
     rows: int = 0
     retries: int = 0
     failures: int = 0
     total_s: float = 0.0
+    """From the begin of the attempt that was answered."""
     recent_s: float = 0.0
     """Moving average."""
+    waited_s: float = 0.0
+    """Before that, from when the oldest row was handed over: for more rows, for a place on a server."""
+    again_s: float = 0.0
+    """Before that, in attempts that failed and the pauses after them."""
+    sent_bytes: int = 0
+    """Inputs of these requests."""
+    received_bytes: int = 0
+    """Their outputs."""
+    versions: dict[str, int] = field(default_factory=dict)
+    """Version of the model that the server named in its answers -> rows."""
     _samples: list[float] = field(default_factory=list)
     _random: random.Random = field(default_factory=lambda: random.Random(1))
 
@@ -33,6 +44,17 @@ class LatencyRecord:
             self._samples.append(seconds)
         elif (place := self._random.randrange(self.requests)) < SAMPLES:
             self._samples[place] = seconds
+
+    def moved(self, sent: int, received: int, waited: float, again: float) -> None:
+        """Note bytes and times before the attempt of a request that was answered."""
+        self.sent_bytes += sent
+        self.received_bytes += received
+        self.waited_s += waited
+        self.again_s += again
+
+    def answered_by(self, version: str, rows: int) -> None:
+        """Note the version of the model that answered rows."""
+        self.versions[version] = self.versions.get(version, 0) + rows
 
     def quantile(self, fraction: float) -> float:
         """The latency that `fraction` of the requests did not exceed, seconds; 0 if there were none."""

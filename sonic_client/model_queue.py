@@ -24,8 +24,9 @@ from .fleet import Server as Server
 from .fleet import Turns
 from .hedging import Hedge, Hedging
 from .latency import LatencyRecord
+from .outcomes import Outcomes
 from .retry import RetryAction, RetryBudget, default_chain
-from .sending import NOBODYS_FAULT, Outcomes, Sender
+from .sending import NOBODYS_FAULT, Sender
 from .tensors import Array, ModelMetadata
 
 
@@ -91,11 +92,9 @@ class ModelQueue:
     _timer: asyncio.TimerHandle | None = None
     _wake: asyncio.TimerHandle | None = None
     _closed: bool = False
-    _dated: bool = False
 
     def __post_init__(self) -> None:
         policy = self.policy
-        self._dated = policy.event_deadline < inf
         rows = min(policy.max_rows, max(1, self.metadata.max_batch_size))
         self._batcher = Batcher(max_rows=rows, max_bytes=policy.max_bytes, coalesce=policy.coalesce)
         self._sender = Sender(
@@ -137,9 +136,7 @@ class ModelQueue:
         self.held_bytes += nbytes
         self.peak_bytes = max(self.peak_bytes, self.held_bytes)
         future.add_done_callback(lambda _: self._let_go(nbytes))
-        self._batcher.add(
-            Submission(inputs, rows, _Ticket(future, finish), events, loop.time() if self._dated else 0.0)
-        )
+        self._batcher.add(Submission(inputs, rows, _Ticket(future, finish), events, loop.time()))
         self._pump()
         if self._batcher.waiting_rows:
             if not self._in_flight and not self._turn:

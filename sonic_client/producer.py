@@ -135,6 +135,7 @@ class InferenceWork(ExternalWork):
         """Send the tensors of some events; the future has the outputs of each."""
         queue = self._queue
         assert queue is not None, "begin_job has been called"
+        queue.outcomes.events += len(work)
         if (queue.policy.coalesce or len(work) == 1) and (self._plain or of_one_kind(work, queue.metadata)):
             try:
                 return self._launch_run(queue, work)

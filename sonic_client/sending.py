@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from logging import DEBUG
 from math import inf
 from random import Random
 from typing import TYPE_CHECKING
@@ -25,10 +26,12 @@ from evproc.framework.errors import (
 from evproc.framework.observing import Observers
 
 from .balancing import Balancer
+from .changes import CLIENT, FAILURE
 from .contract import check_answer
 from .fleet import Server, Turns
 from .hedging import Hedging
 from .latency import LatencyRecord
+from .outcomes import Outcomes
 from .retry import Again, Answer, Chain, Failure, RetryAction, RetryBudget, Where
 from .transport import is_retryable
 
@@ -38,18 +41,6 @@ if TYPE_CHECKING:
 
 NOBODYS_FAULT = (ServerUnavailable, DeadlineExceeded, EventSkipped)
 """Errors that say nothing of the rows of a request."""
-
-
-@dataclass(slots=True)
-class Outcomes:
-    """What became of requests, beside answers and errors."""
-
-    defaulted_rows: int = 0
-    skipped_rows: int = 0
-    busy: int = 0
-    """Refusals by servers with too much to do."""
-    opened: int = 0
-    """How often a circuit was opened."""
 
 
 @dataclass(slots=True, eq=False)
@@ -133,6 +124,7 @@ class Sender:
                 if found is not None:
                     break
             record.retries += 1
+            FAILURE.info("model '%s': %s; sent again, to %s", self.metadata.name, failure, found.url)
             server = found
             server.take(self.metadata.name, loop.time())
             tried.append(server)
@@ -245,19 +237,27 @@ class Sender:
             record = self.records[server.url] = LatencyRecord()
         loop = asyncio.get_running_loop()
         began = loop.time()
+        if number == 1:
+            request.sent = began
         nbytes = sum(array.nbytes for array in inputs.values())
         try:
             if timeout <= 0:
                 raise DeadlineExceeded(
                     f"{server.url}, model '{model}': no time is left of {min(self.deadline, self.event_deadline):g} s"
                 )
-            with self.observers.request(server.url, model, request.rows, nbytes, number):
+            with self.observers.request(
+                server.url, model, request.rows, nbytes, number, max(0.0, request.sent - request.since)
+            ) as note:
                 outputs = await server.transport.infer(
                     model, self.version, inputs, self.outputs, timeout=timeout, request_id=request_id, **self.priority
                 )
                 check_answer(outputs, request.rows, self.metadata, server.url, self.outputs)
+                received = sum(array.nbytes for array in outputs.values())
+                if note is not None:
+                    note.received = received
         except InferenceError as error:
             record.failures += 1
+            FAILURE.debug("%s, attempt %d of a request of %d rows failed: %s", server.url, number, request.rows, error)
             if isinstance(error, ServerBusy):
                 self.outcomes.busy += 1
                 server.refused(model, loop.time())
@@ -272,7 +272,14 @@ class Sender:
         else:
             now = loop.time()
             record.add(now - began, request.rows)
+            record.moved(nbytes, received, request.sent - request.since, began - request.sent)
+            record.answered_by(getattr(outputs, "version", ""), request.rows)
             server.answered(model, began, now, request.rows)
+            if CLIENT.isEnabledFor(DEBUG):
+                took = 1000 * (now - began)
+                CLIENT.debug(
+                    "%s, model '%s': %d rows, attempt %d, %.1f ms", server.url, model, request.rows, number, took
+                )
             return outputs
         finally:
             server.give_back()

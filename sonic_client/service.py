@@ -9,30 +9,33 @@ that the module declares. A server that cannot be reached is left out, with a wa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from evproc.framework import Fault, InferenceError, Job, Module
+from evproc.framework import Fault, Job, Module
 from evproc.framework.errors import did_you_mean
 from evproc.framework.observing import Observers
+from evproc.framework.service import Metric
 
 from .balancing import Balancing
+from .changes import SERVICE
 from .client_checks import client_faults
 from .discovery import ServerTable
+from .figures import InferenceFigures
 from .fleet import Turns
 from .fleet_report import outcome_reports, server_reports
 from .health import Watch
 from .model_queue import ModelQueue, Policy, Server
 from .producer import Client, InferenceWork
 from .retry import RetryBudget
+from .server_counts import ServerCounts
 from .service_config import Fallback as Fallback
+from .service_metrics import service_metrics
 from .service_report import model_provenance, model_reports
-
-if TYPE_CHECKING:
-    from .tensors import ModelStatistics
 
 
 class InferenceService(ServerTable):
@@ -46,19 +49,19 @@ class InferenceService(ServerTable):
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
         self._queues: dict[tuple[str, str, Policy], ModelQueue] = {}
-        self._at_begin: dict[tuple[str, str], ModelStatistics] = {}
-        self._at_end: dict[tuple[str, str], ModelStatistics] = {}
+        self._counts = ServerCounts(self.config.connect_timeout)
         self._observers = Observers()
         self._budget = RetryBudget(0.0, 0)
         self._watch: Watch | None = None
-        self._server_reports: list[dict[str, Any]] = []
+        #: the servers of the job, also after its end
+        self._known_servers: dict[str, Server] = {}
 
     async def check(self, modules: Mapping[str, Module]) -> list[Fault]:
         """Ask every server for its models, and hold the modules against them."""
         self._modules = {label: module for label, module in modules.items() if isinstance(module, InferenceWork)}
         self.warnings.clear()
         self._standby.clear()
-        for table in (self._metadata, self._queues, self._at_begin, self._at_end):
+        for table in (self._metadata, self._queues, self._counts.counts, self._counts.silent):
             table.clear()  # of a job before this one
         self._changes.clear()
         self._read_roster()
@@ -113,15 +116,16 @@ class InferenceService(ServerTable):
     async def begin_job(self, job: Job) -> None:
         """Start the server of our own, if a model needs it; make the queues."""
         self._observers = job.observers
+        self._changes.observers = job.observers
         self._turns = Turns()
         self._budget = RetryBudget(self.config.retry_share, self.config.retries)
         homeless = [module for module in self._modules.values() if module.config.client.model not in self._offers]
         if homeless and self.config.fallback is not None:
             await self._start_fallback(self.config.fallback, homeless)
-        for model, servers in self._offers.items():
-            if any(module.config.client.model == model for module in self._modules.values()):
-                for server in servers:
-                    await self._note_statistics(self._at_begin, server, model)
+        await self._look()
+        for (_, model), why in self._counts.silent.items():
+            self.warnings.append(f"no statistics of model '{model}': {why}")
+        self._known_servers = self._servers
         self._watch = Watch(
             self.config.poll,
             self.config.connect_timeout,
@@ -129,15 +133,15 @@ class InferenceService(ServerTable):
             self._find,
             self._turns,
             changes=self._changes,
+            aside=self._look,
         )
         self._watch.start()
 
-    async def _note_statistics(self, table: dict[tuple[str, str], ModelStatistics], server: Server, model: str) -> None:
-        """Ask a server what it counted; a warning if it cannot say."""
-        try:
-            table[server.url, model] = await server.transport.statistics(model, self.config.connect_timeout)
-        except InferenceError as error:
-            self.warnings.append(f"no statistics of model '{model}': {error}")
+    async def _look(self) -> None:
+        """Ask the servers what they have counted for the models of the job."""
+        wanted = {module.config.client.model for module in self._modules.values()}
+        pairs = [(server, model) for model in sorted(wanted) for server in self._offers.get(model, [])]
+        self._changes.grown(await self._counts.look(pairs))
 
     def queue(self, module: InferenceWork) -> ModelQueue:
         """The queue for the model of a module; modules that ask in the same way share one."""
@@ -186,16 +190,16 @@ class InferenceService(ServerTable):
             self._watch = None
         for queue in self._queues.values():
             await queue.close()
-        for url, model in self._at_begin:
-            await self._note_statistics(self._at_end, self._servers[url], model)
+        if self._queues:
+            await self._look()
         await self._unload()
-        self._server_reports = server_reports(self._servers.values())
         for server in self._servers.values():
             await server.transport.close()
         if self._embedded is not None:
             await self._embedded.stop()
             self._embedded = None
-        self._servers.clear()
+        SERVICE.info("closed; connections: %d", len(self._servers))
+        self._known_servers, self._servers = self._servers, {}
         self._offers.clear()
 
     def status(self) -> dict[str, str]:
@@ -209,12 +213,17 @@ class InferenceService(ServerTable):
 
     def report(self) -> dict[str, Any]:
         """Per model and server: rows, requests, latency, and what the server says that it took of it."""
-        return {
-            "models": model_reports(self._queues, self._at_begin, self._at_end),
-            "servers": self._server_reports,
-            "outcomes": outcome_reports(self._queues),
-            "changes": list(self._changes),
-        }
+        figures = InferenceFigures(
+            models=model_reports(self._queues, self._counts.counts, self._known_servers),
+            servers=server_reports(self._known_servers.values()),
+            outcomes=outcome_reports(self._queues),
+            changes=list(self._changes),
+        )
+        return asdict(figures)
+
+    def metrics(self) -> Iterator[Metric]:
+        """The same while the job runs, as counters and gauges."""
+        return service_metrics(self._queues, self._counts.counts, self._known_servers)
 
     def provenance(self) -> dict[str, Any]:
         """Per model: name, versions, checksum where its files are at hand, and which servers answered how many rows."""

@@ -2,48 +2,69 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .circuit import CircuitState
+from .figures import ModelFigures
 from .repository import checksum
 
 if TYPE_CHECKING:
     from .model_queue import ModelQueue, Policy, Server
-    from .tensors import ModelStatistics
+    from .server_counts import ServerCount
 
 Queues = Mapping[tuple[str, str, "Policy"], "ModelQueue"]
-Statistics = Mapping[tuple[str, str], "ModelStatistics"]
+Counts = Mapping[tuple[str, str], "ServerCount"]
 EMBEDDED = "embedded"
 """What the provenance calls the server of a job's own, whose port differs from job to job."""
 
 
-def model_reports(queues: Queues, begin: Statistics, end: Statistics) -> list[dict[str, Any]]:
-    """Per model and server: rows, requests, latency, and what the server says that it took of it.
-
-    `begin` and `end` are what servers counted before and after the job: (server, model) -> statistics.
-    """
+def model_reports(queues: Queues, counts: Counts, servers: Mapping[str, Server]) -> list[ModelFigures]:
+    """Per model and server: rows, requests, bytes, latency, and what the server says that it took of it."""
     found = []
     for (model, version, _), queue in queues.items():
         for url, record in queue.records.items():
-            share = _server_share(begin.get((url, model)), end.get((url, model)), record.total_s)
+            count, requests = counts.get((url, model)), max(1, record.requests)
+            mean = record.total_s / requests
+            queue_s = count.mean_queue_s if count else None
+            compute_s = count.mean_compute_s if count else None
+            inside = None if queue_s is None or compute_s is None else queue_s + compute_s
+            share = None if inside is None or not mean else min(1.0, inside / mean)
+            server = servers.get(url)
+            circuit = server.circuits.get(model) if server else None
+            events = max(1, queue.outcomes.events)
             found.append(
-                {
-                    "model": model,
-                    "version": version or "latest",
-                    "server": url,
-                    "rows": record.rows,
-                    "requests": record.requests,
-                    "rows_per_request": record.rows / record.requests if record.requests else 0.0,
-                    "latency_median_s": record.quantile(0.5),
-                    "latency_p99_s": record.quantile(0.99),
-                    "latency_total_s": record.total_s,
-                    "server_share": share,
-                    "retries": record.retries,
-                    "failures": record.failures,
-                    "limit": _limit_hint(share),
-                }
+                ModelFigures(
+                    model=model,
+                    version=version or "latest",
+                    answered=dict(record.versions),
+                    server=url,
+                    events=queue.outcomes.events,
+                    rows=record.rows,
+                    requests=record.requests,
+                    rows_per_request=record.rows / requests,
+                    sent_bytes=record.sent_bytes,
+                    received_bytes=record.received_bytes,
+                    sent_bytes_per_event=record.sent_bytes / events,
+                    received_bytes_per_event=record.received_bytes / events,
+                    latency_mean_s=mean,
+                    latency_median_s=record.quantile(0.5),
+                    latency_p99_s=record.quantile(0.99),
+                    latency_total_s=record.total_s,
+                    waiting_s=record.waited_s / requests,
+                    again_s=record.again_s / requests,
+                    wire_s=None if inside is None else max(0.0, mean - inside),
+                    server_queue_s=queue_s,
+                    server_compute_s=compute_s,
+                    server_requests=count.requests if count else 0,
+                    server_share=share,
+                    retries=record.retries,
+                    failures=record.failures,
+                    circuit=(circuit.state if circuit else CircuitState.CLOSED).value,
+                    circuit_opened=circuit.opened if circuit else 0,
+                    limit=_limit_hint(share),
+                )
             )
     return found
 
@@ -64,21 +85,17 @@ def model_provenance(
                 "version": version or ",".join(queue.metadata.versions) or "latest",
                 "checksum": checksum(folder, model) if own and folder is not None else "",
                 "servers": [
-                    {"server": EMBEDDED if url == own_url else url, "rows": record.rows}
+                    {
+                        "server": EMBEDDED if url == own_url else url,
+                        "rows": record.rows,
+                        "answered": dict(sorted(record.versions.items())),
+                    }
                     for url, record in queue.records.items()
                     if record.requests
                 ],
             }
         )
     return {"models": models} if models else {}
-
-
-def _server_share(begin: ModelStatistics | None, end: ModelStatistics | None, total: float) -> float | None:
-    """The part of the requests' time that the server spent on them, queueing included; None if it is not known."""
-    if begin is None or end is None or total <= 0:
-        return None
-    spent = end.queue + end.compute - begin.queue - begin.compute
-    return min(1.0, spent / total) if math.isfinite(spent) else None
 
 
 def _limit_hint(share: float | None) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evproc.framework.errors import ConfigurationError, OutputError
+from evproc.framework.logs import categories, shown
 
 from .failures import EVENTS_FAILED, INTERRUPTED, reported
 from .watching import add_service
@@ -46,6 +47,15 @@ def run(
     memory: Annotated[
         bool, typer.Option("--memory", help="Show how much memory the products of modules hold.")
     ] = False,
+    metrics: Annotated[
+        int | None,
+        typer.Option(
+            "--metrics", metavar="PORT", help="Answer Prometheus on this port of this machine; 0: one that is free."
+        ),
+    ] = None,
+    log: Annotated[
+        str, typer.Option("--log", metavar="LIST", help="Log to stderr: discovery, service, client, failure, or all.")
+    ] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor summary.")] = False,
     traceback: Traceback = False,
 ) -> None:
@@ -57,6 +67,7 @@ def run(
     with reported(traceback):
         if report is not None:
             _check_writable(report)
+        wanted_logs = _categories(log)
         loaded = load_with(workflow, settings, ctx.obj, modifiers, customise)
         if trace is not None:
             add_service(loaded.process, "Tracer", file=str(trace))
@@ -65,7 +76,10 @@ def run(
         for wanted, kind in ((timing, "Timing"), (memory, "Memory")):
             if wanted:
                 add_service(loaded.process, kind)
-        done = _run(loaded, quiet)
+        if metrics is not None:
+            add_service(loaded.process, "Metrics", port=metrics)
+        with shown(wanted_logs):
+            done = _run(loaded, quiet)
         if report is not None:
             _write_report(done, report)
         if not quiet:
@@ -80,6 +94,13 @@ def run(
             raise typer.Exit(INTERRUPTED)
         if done.failed_events:
             raise typer.Exit(EVENTS_FAILED)
+
+
+def _categories(log: str) -> list[str]:
+    try:
+        return categories(log)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="'--log'") from None
 
 
 def _run(loaded: Loaded, quiet: bool) -> Report:

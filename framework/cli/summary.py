@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import text
-from .measured import measured
+from .measured import measured, precise
 
 if TYPE_CHECKING:
     from evproc.framework.input_report import InputReport
@@ -65,6 +65,9 @@ def summary(report: Report) -> Iterator[RenderableType]:
     if models:
         yield Text()
         yield _models(models)
+        if any(model.get("waiting_s") is not None for model in models):
+            yield Text()
+            yield _split(models)
     yield from measured(report)
     if report.outputs:
         yield Text()
@@ -188,6 +191,27 @@ def _models(models: list[dict[str, Any]]) -> Table:
             _latency(model.get("latency_median_s")),
             _latency(model.get("latency_p99_s")),
             _figure(model.get("retries")),
+        )
+    return made
+
+
+def _split(models: list[dict[str, Any]]) -> Table:
+    """Where the time of a request goes, what an event takes, and what went wrong."""
+    parts = ("waiting_s", "wire_s", "server_queue_s", "server_compute_s")
+    made = table(
+        *("time of a request", "server", ">waits here", ">wire", ">server queue", ">server compute"),
+        *(">sent/event", ">received", ">failures", ">circuit opened"),
+        shrink="server",
+    )
+    for model in models:
+        made.add_row(
+            str(model.get("model", "")),
+            str(model.get("server", "")),
+            *("?" if model.get(part) is None else precise(model[part]) for part in parts),
+            text.size(round(model.get("sent_bytes_per_event") or 0)),
+            text.size(round(model.get("received_bytes_per_event") or 0)),
+            _figure(model.get("failures")),
+            _figure(model.get("circuit_opened")),
         )
     return made
 
