@@ -20,7 +20,7 @@ docs: .venv/dev ## bring what the pages quote up to date
 	$(BIN)/python docs/generate.py
 
 bench: .venv/dev ## all benchmarks, one after another
-	@for name in loop topology read coffea inference transports overlap adaptive memory observing features chaos; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for name in loop topology read coffea inference client transports overlap adaptive memory observing features chaos; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean: ## remove what the workflows and the targets made
 	rm -rf .venv output build dist .pytest_cache .mypy_cache .ruff_cache

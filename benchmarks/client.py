@@ -127,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         [
             f"evproc: {model['requests']} requests of {model['rows_per_request']:,.0f} rows; ms of a request: {parts}.",
             f"perf_analyzer: {rows:,} rows in a request, {load.concurrency} in flight, through {memory}.",
-            f"A request per event: {concurrency} in flight. coffea: chunks of {CHUNK:,} events, requests of {MAX_BATCH:,} rows.",
+            f"A request per event: {concurrency} in flight. coffea: requests of {MAX_BATCH:,} rows.",
         ],
     )
 

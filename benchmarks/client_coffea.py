@@ -105,13 +105,15 @@ def run_coffea(file: str, url: str, chunk: int) -> tuple[float, int]:
     from coffea.ml_tools.triton_wrapper import triton_wrapper
     from coffea.nanoevents import BaseSchema
 
+    schema: Any = BaseSchema
+
     class Wrapper(triton_wrapper):  # type: ignore[misc]
         def prepare_awkward(self, x: Any) -> Any:
             return [["y"], {"x": x}], {}
 
     class Scorer(processor.ProcessorABC):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.wrapper = Wrapper(f"triton+{url}/{NAME}/1", client_args={"ssl": False})
+            self.wrapper: Any = Wrapper(f"triton+{url}/{NAME}/1", client_args={"ssl": False})
 
         def process(self, events: Any) -> dict[str, Any]:
             rows = ak.to_numpy(events.x).reshape(-1, WIDTH)
@@ -126,7 +128,7 @@ def run_coffea(file: str, url: str, chunk: int) -> tuple[float, int]:
     runner = processor.Runner(
         executor=processor.IterativeExecutor(compression=None, status=False),
         pre_executor=processor.IterativeExecutor(compression=None, status=False),
-        schema=BaseSchema,
+        schema=schema,
         chunksize=chunk,
     )
     with warnings.catch_warnings():

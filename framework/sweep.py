@@ -51,7 +51,7 @@ class Sweep:
     def advance(self, until: float, limit: int = 0) -> bool:
         """Call on until the clock says `until`, or `limit` more calls were made; returns whether the sweep has ended.
 
-        At least one piece is done. A limit is for functions of one argument. An exception of the function passes through;
+        At least one piece is done. An exception of the function passes through;
         `place` then says for which event.
         """
         results, function, total = self.results, self._function, self.total
@@ -62,7 +62,9 @@ class Sweep:
             last = min(stop, first + self.piece)
             events = iter(self._events if last - first == total else self._events[first:last])
             try:
-                if limit:
+                if limit and self._second is not None:
+                    results.extend(map(function, events, self._second[first:last]))
+                elif limit:
                     results.extend(map(function, events))  # keeps what was returned before an exception: it may be work
                 elif self._second is None:
                     results += [function(event) for event in events]
