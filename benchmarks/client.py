@@ -12,6 +12,9 @@ Five rows of 16 floats per event go to a small network on one embedded Triton. T
     evproc, ntuple    the producer on an ntuple, beside a module that burns 10 us of CPU for each event; the whole job
     coffea            a processor with coffea's `triton_wrapper` on the same ntuple that burns the same
 
+    far               these two once more, with a fake server in the place of Triton, as far away as LATENCY says, which
+                      computes nothing; for the table, without a bar
+
     vs_perf_analyzer      rows per second, evproc / perf_analyzer
     vs_coffea_triton      wall time, coffea / evproc, on the ntuple, chunks of 20,000 events
     vs_per_event          event rate, evproc / a request per event
@@ -22,6 +25,7 @@ Client and server share the cores of this machine. perf_analyzer says its own ra
 from __future__ import annotations
 
 import asyncio
+import functools
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -33,12 +37,17 @@ from benchmarks.client_coffea import run_coffea, run_evproc, write
 from benchmarks.common import Figure, arguments, by_size, in_turn, number, ratios, show
 from benchmarks.inference import CONCURRENCIES, MAX_BATCH, ROWS, best, run_job, send
 from benchmarks.mlp import LAYERS, NAME, write_repository
+from benchmarks.overlap import MAX_BATCH as FAR_BATCH
+from benchmarks.overlap import make_server
 from benchmarks.perf_analyzer import Load, install, rows_per_second
 from evproc.framework import Flat
 from evproc.modules import ArraySource
 from evproc.sonic_client import EmbeddedServer
+from evproc.sonic_client.fake_process import FakeProcess
 
 CHUNK = 20_000
+LATENCY = 0.03
+"""Of the server that is far away, s."""
 LOADS = [Load(concurrency, shared) for shared in (False, True) for concurrency in (1, 2, 4, 8, 16)]
 
 
@@ -61,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="evproc-client-")))
         file = write(folder / "rows.root", x)
+        far = stack.enter_context(FakeProcess(functools.partial(make_server, LATENCY, 0.0))).url
         url = stack.enter_context(EmbeddedServer(write_repository(folder / "models", MAX_BATCH))).url
         report, scores = run_job(source, url, check=True)
         (model,) = report.services["inference"]["models"]
@@ -77,18 +87,23 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "a request per event": lambda: asyncio.run(send(flat[: few * ROWS], url, ROWS, concurrency)),
                 "evproc, ntuple": lambda: run_evproc(file, url, CHUNK),
                 "coffea triton_wrapper": lambda: run_coffea(file, url, CHUNK),
+                "evproc, ntuple, far": lambda: run_evproc(file, far, CHUNK, "weigh"),
+                "coffea triton_wrapper, far": lambda: run_coffea(file, far, CHUNK, "weigh"),
             },
             rounds,
         )
     for total, count in (*series["evproc, ntuple"].results, *series["coffea triton_wrapper"].results):
         assert count == len(scores)
         np.testing.assert_allclose(total, scores.sum(dtype=np.float64), rtol=1e-5)
+    sums = [series[f"{name}, far"].results for name in ("evproc, ntuple", "coffea triton_wrapper")]
+    np.testing.assert_allclose(*sums, rtol=1e-6)
     ours, single = series["evproc"], series["a request per event"]
     for result in single.results:
         np.testing.assert_allclose(scores[: len(result)], result, rtol=1e-5, atol=1e-6)
     generator = [len(flat) / rate for rate in series["perf_analyzer"].results]
     share = few / events
     coffea_ratio = ratios(series["coffea triton_wrapper"].walls, series["evproc, ntuple"].walls)
+    far_ratio = ratios(series["coffea triton_wrapper, far"].walls, series["evproc, ntuple, far"].walls)
     figures = [
         Figure(
             "vs_perf_analyzer", ratios(generator, ours.walls), 0.7, 0.95, False, "rows per second / perf_analyzer's"
@@ -128,6 +143,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"evproc: {model['requests']} requests of {model['rows_per_request']:,.0f} rows; ms of a request: {parts}.",
             f"perf_analyzer: {rows:,} rows in a request, {load.concurrency} in flight, through {memory}.",
             f"A request per event: {concurrency} in flight. coffea: requests of {MAX_BATCH:,} rows.",
+            f"{1000 * LATENCY:g} ms away, requests of {FAR_BATCH:,} rows: coffea's wall time / evproc's {far_ratio}.",
         ],
     )
 

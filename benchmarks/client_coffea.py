@@ -84,12 +84,12 @@ class Sum(Analyzer):
         self.count += len(scores)
 
 
-def run_evproc(file: str, url: str, chunk: int) -> tuple[float, int]:
+def run_evproc(file: str, url: str, chunk: int, model: str = NAME) -> tuple[float, int]:
     """The job: the sum and the number of the scores."""
     process = Process("CLIENT")
     process.source = NtupleSource(files=file, chunk=chunk)
     process.inference = InferenceService(servers=[url])
-    process.scores = FlatScores(client=Client(model=NAME))
+    process.scores = FlatScores(client=Client(model=model))
     process.work = Work()
     process.sum = Sum()
     process.path = Path(process.scores, process.work)
@@ -98,7 +98,7 @@ def run_evproc(file: str, url: str, chunk: int) -> tuple[float, int]:
     return process.sum.total, process.sum.count
 
 
-def run_coffea(file: str, url: str, chunk: int) -> tuple[float, int]:
+def run_coffea(file: str, url: str, chunk: int, model: str = NAME) -> tuple[float, int]:
     """The same with coffea's Runner and its `triton_wrapper`."""
     import awkward as ak
     from coffea import processor
@@ -113,7 +113,7 @@ def run_coffea(file: str, url: str, chunk: int) -> tuple[float, int]:
 
     class Scorer(processor.ProcessorABC):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.wrapper: Any = Wrapper(f"triton+{url}/{NAME}/1", client_args={"ssl": False})
+            self.wrapper: Any = Wrapper(f"triton+{url}/{model}/1", client_args={"ssl": False})
 
         def process(self, events: Any) -> dict[str, Any]:
             rows = ak.to_numpy(events.x).reshape(-1, WIDTH)

@@ -53,8 +53,9 @@ class LatencyRecord:
         self.again_s += again
 
     def answered_by(self, version: str, rows: int) -> None:
-        """Note the version of the model that answered rows."""
-        self.versions[version] = self.versions.get(version, 0) + rows
+        """Note the version of the model that answered rows; empty if the protocol names none."""
+        if version:
+            self.versions[version] = self.versions.get(version, 0) + rows
 
     def quantile(self, fraction: float) -> float:
         """The latency that `fraction` of the requests did not exceed, seconds; 0 if there were none."""
