@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import urllib.error
@@ -18,6 +19,8 @@ from evproc.framework.logs import CATEGORIES, categories, logger, shown
 from evproc.modules import Metrics, Tracer
 from evproc.sonic_client.fake import FakeServer, Unavailable
 from evproc.sonic_client.figures import schema
+from evproc.sonic_client.fleet import Turns
+from evproc.sonic_client.health import Watch
 from evproc.sonic_client.server_counts import ServerCount
 from evproc.sonic_client.tensors import ModelStatistics
 from tests.framework.core_toys import numbers
@@ -230,3 +233,25 @@ def test_provenance_names_the_version_that_answered(tmp_path: Path) -> None:
     (model,) = said["models"]
     assert model["servers"] == [{"server": server.url, "rows": 180, "answered": {"1": 180}}]
     assert json.loads(json.dumps(said)) == said
+
+
+def test_servers_are_asked_once_per_poll() -> None:
+    """What servers count is asked aside, at each look of the watch, and never by a request."""
+    asked: list[str] = []
+
+    async def aside() -> None:
+        asked.append("statistics")
+
+    async def find() -> None:
+        asked.append("servers")
+
+    watch = Watch(1.0, 1.0, list, find, Turns(), aside=aside)
+    asyncio.run(watch.look())
+    assert asked == ["servers", "statistics"]
+    with FakeServer([DOUBLE]) as server:
+        process = job(server)
+        process.run()
+        requests = process.inference.report()["models"][0]["requests"]
+        assert requests > 2
+        (count,) = process.inference._counts.counts.values()
+    assert count.looks == 2, "at the begin and at the end of a job that is shorter than a period"
