@@ -158,8 +158,8 @@ def _joined(arrays: Sequence[Array], rows: int, spec: TensorSpec) -> Array:
             return np.frombuffer(b"".join(cast("Sequence[memoryview]", arrays)), spec.dtype).reshape(
                 rows, *arrays[0].shape[1:]
             )
-        except (BufferError, ValueError):
-            pass  # one of them does not lie in order
+        except (BufferError, TypeError, ValueError):
+            pass  # the rows of one do not lie in order
     return np.concatenate(arrays, dtype=spec.dtype, casting="equiv")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from mmap import mmap
 from typing import Any
 
 import numpy as np
@@ -135,7 +136,8 @@ def test_growth_is_seen_with_the_module_that_grows() -> None:
     kept: list[Any] = []
 
     def keep(event: Event) -> int:
-        kept.append(np.full(500_000, 1.0))
+        kept.append(np.frombuffer(mmap(-1, 4_000_000), np.uint8))  # memory that nobody had before
+        kept[-1][:] = 1
         return 1
 
     process = Process("GROWS", block=10)

@@ -124,6 +124,14 @@ def test_gather_puts_rows_together_and_answers_take_them_apart() -> None:
     assert np.shares_memory(only["id"], joined["id"])
 
 
+def test_rows_that_do_not_lie_in_order_are_gathered() -> None:
+    """Columns stacked and turned round are the usual way to make rows."""
+    events = [np.arange(2.0 * jets, dtype=F4).reshape(2, jets) for jets in (3, 5, 0, 1)]
+    tensors, bounds = gather([{"x": event.T} for event in events], model(X))
+    assert tensors["x"].tolist() == [row for event in events for row in event.T.tolist()]
+    assert list(bounds) == [0, 3, 8, 8, 9]
+
+
 def test_one_event_is_gathered_without_a_copy() -> None:
     """The tensors of a single event go out as they are."""
     work = tensors(3)

@@ -19,7 +19,6 @@ from evproc.producers.facile import make_sample
 from evproc.sonic_client.fake import (
     Crash,
     Fault,
-    HalfOpen,
     Reject,
     Truncated,
     Unavailable,
@@ -28,6 +27,7 @@ from evproc.sonic_client.fake import (
     WrongRows,
     WrongShape,
 )
+from evproc.sonic_client.testing import Never
 from tests.workflows.conftest import FAULTY, WORKFLOWS, Done, branches, files_below, jets, score_server, write_root
 
 SCORES = FAULTY / "scores.py"
@@ -159,7 +159,7 @@ def test_a_server_that_dies_in_the_middle(fails: Fails) -> None:
 
 def test_a_server_that_never_answers(fails: Fails) -> None:
     """A request that is not answered in time fails the job: no hang."""
-    with score_server(faults=lambda _: HalfOpen()) as server:
+    with score_server(faults=lambda _: Never()) as server:
         said = fails(
             *(6, "run", SCORES, "-o", f"inference.servers=[{server.url}]"),
             *("-o", "score.client.timeout=0.1", "-o", "score.client.tries=2"),
@@ -175,7 +175,7 @@ def test_faults_that_pass_change_nothing(evproc: Evproc) -> None:
     with score_server() as server:
         assert evproc("run", SCORES, "-o", f"inference.servers=[{server.url}]", *settings).code == 0
         sound = branches("scores.root")
-    with score_server(faults=[Unavailable(), None, HalfOpen(), None, None, Unavailable(), Unavailable()]) as server:
+    with score_server(faults=[Unavailable(), None, Never(), None, None, Unavailable(), Unavailable()]) as server:
         done = evproc("run", SCORES, "-o", f"inference.servers=[{server.url}]", *settings)
         assert done.code == 0, done
         assert len(server.requests) == 4 + -(-int(sound["nJet"].to_numpy().sum()) // 20)
