@@ -272,4 +272,4 @@ class Game(RuleBasedStateMachine):
 
 
 TestGame = Game.TestCase
-TestGame.settings = examples(80)
+TestGame.settings = examples(50)
