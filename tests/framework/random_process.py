@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from weakref import WeakSet
 
 import numpy as np
 from hypothesis import strategies as st
@@ -28,12 +27,11 @@ from tests.framework.reference import CONTINUE, IGNORE, RETHROW, Entry, Plan
 
 
 class Numbered(Source):
-    """Events that hold their number as x, in chunks whose arrays are their own; knows which are still there."""
+    """Events that hold their number as x, in chunks whose arrays are their own."""
 
     def __init__(self, events: int, chunk: int) -> None:
         super().__init__()
         self.events, self.chunk = events, chunk
-        self.alive: WeakSet[Any] = WeakSet()
 
     def catalog(self) -> Catalog:
         return Catalog({"x": "int64"}, events=self.events, where="events of the test")
@@ -41,25 +39,8 @@ class Numbered(Source):
     def chunks(self, keys: frozenset[str]) -> Iterator[Chunk]:
         for start in range(0, self.events, self.chunk):
             ids = EventIDs.numbered(start, min(self.chunk, self.events - start))
-            # the numbers of the events are always there, whoever reads x
-            self.alive.add(_Held(ids.event))
             columns: dict[str, Column] = {key: Flat(np.arange(start, start + len(ids))) for key in keys}
             yield Chunk(ids, columns, "events of the test")
-
-
-class _Held:
-    """Lives as long as an array does."""
-
-    __slots__ = ("__weakref__",)
-
-    def __init__(self, array: Any) -> None:
-        from weakref import finalize
-
-        finalize(array, _forget, self).atexit = False
-
-
-def _forget(held: _Held) -> None:
-    """The array is gone, and with this call the last that refers to `held`."""
 
 
 MARKS = ("", "~", "ignored")
