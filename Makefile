@@ -8,7 +8,7 @@ demo: .venv/demo ## install, start a Triton server, run the main job
 	$(BIN)/evproc run workflows/facile.py
 
 test: .venv/dev ## install, run all tests
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest --numprocesses 3 --dist worksteal
 
 lint: .venv/dev ## style and types
 	$(BIN)/ruff check

@@ -60,7 +60,7 @@ def check_module(module: Made, stories: list[Story]) -> None:
         assert sorted(module.seen) == wanted, f"{label}: {sorted(module.seen)}, not {wanted}"
 
 
-@examples(120)
+@examples(60)
 @given(plans())
 def test_a_random_process_does_what_one_event_at_a_time_does(plan: Plan) -> None:
     """Each event once, in order in outputs; what should run runs and nothing else; all values the same to the bit."""
@@ -100,7 +100,7 @@ def failures_of(stories: list[Story]) -> list[tuple[int, str, str]]:
     ]
 
 
-@examples(300)
+@examples(120)
 @given(plans(failures=True))
 def test_a_random_process_goes_on_behind_failures_as_one_event_at_a_time_does(plan: Plan) -> None:
     """What depends on a failed module does not run, what does not goes on; paths, outputs and counts say so."""
@@ -176,7 +176,7 @@ def check_error(process: Process, error: EvprocError, stories: list[Story]) -> N
     check_nothing_is_left(process)
 
 
-@examples(50)
+@examples(30)
 @given(plans(failures=True, policy=False))
 def test_without_a_policy_the_first_error_ends_the_job(plan: Plan) -> None:
     """The error says module, path, event and file of an event that does fail; outputs hold only what came before, and go."""

@@ -272,4 +272,4 @@ class Game(RuleBasedStateMachine):
 
 
 TestGame = Game.TestCase
-TestGame.settings = examples(50)
+TestGame.settings = examples(40)

@@ -17,7 +17,7 @@ from evproc.sonic_client.producer import Client, InferenceFilter, InferenceProdu
 from evproc.sonic_client.service import InferenceService
 from evproc.sonic_client.tensors import TensorSpec
 
-EVENTS = 500
+EVENTS = 200
 F4 = np.dtype("f4")
 
 
