@@ -84,7 +84,7 @@ def bare(text: str) -> str:
 def normal(line: str) -> str:
     """A line with its numbers, units of measured values, plurals and widths of columns taken out."""
     line = re.sub(r"<?\d[\d,.]*(e[-+]?\d+)?", "#", line)
-    line = re.sub(r"# (us|ms|s|B|kB|MB|GB)\b", "# UNIT", line)
+    line = re.sub(r"# (ns|us|ms|s|min|h|B|kB|MB|GB)\b", "# UNIT", line)
     line = re.sub(r"\b(event|block|request)s\b", r"\1", line)
     return " ".join(line.split())
 
