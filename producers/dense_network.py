@@ -1,8 +1,6 @@
 """Small dense networks: one table of layers, from which come the parameter count, the torch module and the ONNX file.
 
-The ONNX file is written node by node (BatchNormalization, Gemm, Relu) instead of by torch's exporter: the graph then
-has exactly the layers of the table, readable names, no constants besides the parameters, and the same bytes each time.
-Opset 15 and IR version 8 are read by the ONNX Runtime of Triton 2.51 and by hls4ml.
+The ONNX file is written node by node (BatchNormalization, Gemm, Relu; see `onnx_graph`).
 
 torch and onnx are imported inside the functions: serving a model needs neither.
 """
@@ -11,18 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from .onnx_graph import Graph
+
 if TYPE_CHECKING:
     import onnx
     import torch  # pyright: ignore[reportMissingImports]
-
-OPSET = 15
-IR_VERSION = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,28 +111,24 @@ def onnx_model(
 
     metadata: what to write into the file's own notes, such as the seed
     """
-    import onnx
     import torch  # pyright: ignore[reportMissingImports]
-    from onnx import TensorProto, helper, numpy_helper
 
-    nodes: list[onnx.NodeProto] = []
-    parameters: list[onnx.TensorProto] = []
+    graph = Graph(name, metadata)
 
     def parameter(label: str, values: torch.Tensor) -> str:
-        array: npt.NDArray[np.float32] = np.ascontiguousarray(values.detach().numpy(), dtype=np.float32)
-        parameters.append(numpy_helper.from_array(array, label))
-        return label
+        return graph.parameter(label, values.detach().numpy().astype(np.float32))
 
-    widths: list[int] = []
-    counts: dict[str, int] = {}
-    current = input_name
     modules = list(network)
+    first = modules[0]
+    assert isinstance(first, torch.nn.BatchNorm1d | torch.nn.Linear)
+    widths = [first.num_features if isinstance(first, torch.nn.BatchNorm1d) else first.in_features]
+    counts: dict[str, int] = {}
+    current = graph.input(input_name, ["batch", widths[0]])
     for index, module in enumerate(modules):
-        last = index == len(modules) - 1
         kind = {"BatchNorm1d": "batchnorm", "Linear": "dense", "ReLU": "relu"}[type(module).__name__]
         counts[kind] = counts.get(kind, 0) + 1
         label = f"{kind}{counts[kind]}"
-        result = output_name if last else label
+        named = {"label": label, "result": output_name if index == len(modules) - 1 else label}
         if isinstance(module, torch.nn.BatchNorm1d):
             assert module.running_mean is not None
             assert module.running_var is not None
@@ -146,41 +138,17 @@ def onnx_model(
                 parameter(f"{label}.mean", module.running_mean),
                 parameter(f"{label}.variance", module.running_var),
             ]
-            nodes.append(
-                helper.make_node("BatchNormalization", [current, *inputs], [result], label, epsilon=module.eps)
-            )
+            current = graph.node("BatchNormalization", current, *inputs, **named, epsilon=module.eps)
             widths.append(module.num_features)
         elif isinstance(module, torch.nn.Linear):
             inputs = [parameter(f"{label}.weight", module.weight.T), parameter(f"{label}.bias", module.bias)]
-            nodes.append(helper.make_node("Gemm", [current, *inputs], [result], label))
+            current = graph.node("Gemm", current, *inputs, **named)
             widths += [module.in_features, module.out_features]
         else:
             assert isinstance(module, torch.nn.ReLU)
-            nodes.append(helper.make_node("Relu", [current], [result], label))
-        current = result
-    graph = helper.make_graph(
-        nodes,
-        name,
-        [helper.make_tensor_value_info(input_name, TensorProto.FLOAT, ["batch", widths[0]])],
-        [helper.make_tensor_value_info(output_name, TensorProto.FLOAT, ["batch", widths[-1]])],
-        parameters,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="evproc")
-    model.ir_version = IR_VERSION
-    helper.set_model_props(model, dict(sorted((metadata or {}).items())))
-    onnx.checker.check_model(model, full_check=True)
-    return model
-
-
-def write_onnx(model: onnx.ModelProto, path: Path) -> None:
-    """Write the model, under a temporary name first; the same model gives the same bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(model.SerializeToString(deterministic=True))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+            current = graph.node("Relu", current, **named)
+    graph.output(output_name, current, ["batch", widths[-1]])
+    return graph.model()
 
 
 def predictions(network: torch.nn.Sequential, inputs: npt.NDArray[np.float32]) -> npt.NDArray[Any]:

@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evproc.producers.dense_network import fix_statistics, onnx_model, predictions, torch_network, write_onnx
+from evproc.producers.dense_network import fix_statistics, onnx_model, predictions, torch_network
+from evproc.producers.onnx_graph import write_onnx
 
 from .charge_sum import charge_sum
 from .detector import Floats

@@ -23,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from evproc.framework.errors import InputError
-from evproc.producers.dense_network import fix_statistics, onnx_model, predictions, torch_network, write_onnx
+from evproc.producers.dense_network import fix_statistics, onnx_model, predictions, torch_network
+from evproc.producers.onnx_graph import write_onnx
 from evproc.producers.response import performance
 
 from .features import FEATURES, corrected_pt, jet_features

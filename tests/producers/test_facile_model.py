@@ -152,7 +152,8 @@ def test_the_onnx_file_is_the_trained_network(tmp_path: Path) -> None:
     import onnxruntime
     import torch  # pyright: ignore[reportMissingImports]
 
-    from evproc.producers.dense_network import fix_statistics, onnx_model, predictions, torch_network, write_onnx
+    from evproc.producers.dense_network import fix_statistics, onnx_model, predictions, torch_network
+    from evproc.producers.onnx_graph import write_onnx
 
     torch.manual_seed(1)
     network = torch_network((BatchNorm(3), Dense(3, 2), Dense(2, 1, relu=False)))
