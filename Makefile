@@ -2,10 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo demo-all test lint docs bench clean
 
 demo: .venv/demo ## install, start a Triton server, run the main job
 	$(BIN)/evproc run workflows/facile.py
+
+demo-all: .venv/demo-all ## the workflows of all systems at full size, one after another; trains what is not shipped
+	$(BIN)/evproc run workflows/facile.py -o source.channels=16000
 
 test: .venv/dev ## install, run all tests
 	$(BIN)/pytest --numprocesses 3 --dist worksteal
@@ -31,6 +34,10 @@ clean: ## remove what the workflows and the targets made
 .venv/demo: .venv/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[server,plot]'
 	$(BIN)/evproc server install
+	@touch $@
+
+.venv/demo-all: .venv/demo
+	$(BIN)/python -m pip install --quiet --editable '.[server,plot,systems,train]'
 	@touch $@
 
 .venv/dev: .venv/bin/python pyproject.toml
