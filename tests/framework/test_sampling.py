@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter
 from typing import Any
 
 import pytest
@@ -100,18 +99,25 @@ def test_what_is_taken_as_the_cost_is_plausible() -> None:
     assert 5e-8 <= each <= 20e-6
 
 
-def test_the_first_sweep_learns_what_a_module_costs() -> None:
+def test_the_first_sweep_learns_what_a_module_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Within one sweep, more and more calls of a slow module are timed; of a fast one, the first stretch."""
+    now = 0.0
+
+    def clock() -> float:
+        return now
+
+    monkeypatch.setattr("evproc.framework.sampling.perf_counter", clock)
+    monkeypatch.setattr("evproc.framework.sweep.perf_counter", clock)
+    monkeypatch.setattr("evproc.framework.sampling.cost_of_timing", lambda: (2e-7, 1e-7))
     timed_calls = []
-    for wait in (0.0, 300e-6):
+    for wait in (50e-9, 300e-6):
         told: list[CallsInfo] = []
         sampler = Sampler(ModuleReport("m", "M", "producer"), 0.1, told.append)
         events = list(range(600))
 
         def work(event: int, wait: float = wait) -> None:
-            end = perf_counter() + wait
-            while perf_counter() < end:
-                pass
+            nonlocal now
+            now += wait
 
         sweep = sampler.timed(Sweep(work, events), "run", events)
         while not sweep.advance(0.0):
