@@ -8,29 +8,45 @@ from pathlib import Path
 from evproc.framework.errors import ServerUnavailable, did_you_mean
 
 from .embedded_layout import is_complete
+from .repository import why_unmade
 from .triton_wheel import TritonFiles, require_onnxruntime
 
 GRACE = 1.0  # s, after which the server is killed; alone it takes a second for each model, mostly idle
 
 
 def models_to_load(repositories: Sequence[Path], load: Sequence[str] | None) -> list[str]:
-    """The models to load; None: all. Raises ServerUnavailable for a repository or a model that is not there."""
+    """The models to load; None: all that have a version. Raises ServerUnavailable for one that is not there."""
+    found = _folders(repositories)
+    unmade = {name: why for name, folder in found.items() if (why := why_unmade(folder))}
+    names = sorted(found.keys() - unmade.keys()) if load is None else list(load)
+    places = ", ".join(str(folder) for folder in repositories)
+    if not names:
+        others = "".join(f"; {why}" for why in unmade.values())
+        raise ServerUnavailable(f"there is no model in the repository {places}{others}")
+    for name in names:
+        if name not in found:
+            raise ServerUnavailable(f"model '{name}' is not in the repository {places}{did_you_mean(name, found)}")
+        if name in unmade:
+            raise ServerUnavailable(unmade[name])
+    if any(next(found[name].rglob("*.onnx"), None) for name in names):
+        require_onnxruntime()
+    return names
+
+
+def left_out(repositories: Sequence[Path]) -> list[str]:
+    """Why models of some repositories are left out when all are loaded, each as a sentence."""
+    return [why for _, folder in sorted(_folders(repositories).items()) if (why := why_unmade(folder))]
+
+
+def _folders(repositories: Sequence[Path]) -> dict[str, Path]:
+    """The folders of the models, by name. Raises ServerUnavailable for a repository that is not there."""
     found: dict[str, Path] = {}
     for folder in repositories:
         if not folder.is_dir():
             raise ServerUnavailable(f"the model repository {folder} is not there")
         entries = [entry for entry in folder.iterdir() if entry.is_dir() and entry.name[0] not in "._"]
         found.update({entry.name: entry for entry in entries})
-    names = sorted(found) if load is None else list(load)
-    places = ", ".join(str(folder) for folder in repositories)
-    if not names:
-        raise ServerUnavailable(f"there is no model in the repository {places}")
-    for name in names:
-        if name not in found:
-            raise ServerUnavailable(f"model '{name}' is not in the repository {places}{did_you_mean(name, found)}")
-    if any(next(found[name].rglob("*.onnx"), None) for name in names):
-        require_onnxruntime()
-    return names
+    return found
 
 
 def server_command(

@@ -18,7 +18,7 @@ from evproc.framework.errors import RequestRejected, did_you_mean
 
 from .contract import compare
 from .model_config import compare_files, file_digests
-from .repository import read_metadata
+from .repository import read_metadata, why_unmade
 from .tensor_faults import same_shape
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def check_repository(demand: Demand, folder: Path) -> list[str]:
     except ValueError as error:
         return [str(error)]
     wrong = check_model(demand, metadata, f"the repository '{folder}'", repository=folder)
+    if unmade := why_unmade(folder / demand.client.model):
+        return [*wrong, unmade]
     text = [spec.name for spec in (*metadata.inputs, *metadata.outputs) if spec.dtype.hasobject]
     if text and int(np.__version__.split(".")[0]) > 1:
         wrong.append(

@@ -1,8 +1,16 @@
-"""A model repository on disk: `NAME/config.pbtxt` and `NAME/1/model.onnx`, as Triton reads it."""
+"""A model repository on disk: `NAME/config.pbtxt` and `NAME/1/model.onnx`, as Triton reads it.
+
+A repository under version control may hold the configuration of a model whose weights are too large to be kept there. Such
+a model has *no version*: no numbered folder, or one without a file. It is left out when all models are served, and asking
+for it names the command that makes it, which the configuration states in a parameter that every backend ignores:
+
+    parameters { key: "made_by" value { string_value: "python -m evproc.producers.em_track_michel.set_up" } }
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 from evproc.framework.errors import did_you_mean
@@ -16,6 +24,21 @@ def repository_models(folder: Path) -> list[str]:
     if not folder.is_dir():
         raise ValueError(f"the model repository '{folder}' is not there")
     return sorted(entry.name for entry in folder.iterdir() if (entry / "config.pbtxt").is_file())
+
+
+def why_unmade(folder: Path) -> str:
+    """That the model in a folder has no version, and what makes one; empty if it has one, or no configuration."""
+    config = folder / "config.pbtxt"
+    if not config.is_file():
+        return ""
+    text = config.read_text()
+    of_files = re.search(r'^\s*platform\s*:\s*"ensemble"', text, re.MULTILINE) is None
+    versions = [entry for entry in folder.iterdir() if entry.name.isdecimal() and entry.is_dir()]
+    if any(not of_files or any(entry.name[0] != "." for entry in version.iterdir()) for version in versions):
+        return ""
+    made_by = re.search(r'key\s*:\s*"made_by"\s*,?\s*value\s*:?\s*\{\s*string_value\s*:\s*"([^"]+)"', text)
+    how = f"; make it: {made_by[1]}" if made_by else ""
+    return f"model '{folder.name}' in '{folder.parent}' has no version{how}"
 
 
 def checksum(folder: Path, model: str) -> str:

@@ -82,6 +82,11 @@ def start(
         typer.echo(as_text(words))
         return
     with reported():
+        if not load:
+            from .embedded_command import left_out
+
+            for why in left_out(models):
+                typer.echo(f"left out: {why}")
         if foreground:
             _stay(models, load or None, log, threads, http=http, timeout=timeout)
             return

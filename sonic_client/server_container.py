@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from .embedded_command import left_out, models_to_load
+
 IMAGE = "nvcr.io/nvidia/tritonserver:24.10-py3"
 """Triton 2.51, of NVIDIA's registry."""
 BREAK = " \\\n    "
@@ -31,6 +33,8 @@ def container_command(
     name: str = "default",
 ) -> list[str]:
     """The words of the command."""
+    if not load and left_out(existing := [Path(folder) for folder in models if Path(folder).is_dir()]):
+        load = models_to_load(existing, None)  # a full Triton ends if a model that it is to load has no version
     mounted = {f"/models/{number}": Path(folder).absolute() for number, folder in enumerate(models)}
     if engine == "apptainer":
         words = ["apptainer", "exec", *(["--nv"] if gpu else []), "--cleanenv", "--no-home"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from evproc.framework.errors import InferenceError, ServerUnavailable
 
-from .repository import read_metadata, repository_models
+from .repository import read_metadata, repository_models, why_unmade
 from .server_registry import KnownServer
 from .tensors import ModelMetadata
 from .transport import Transport, open_transport
@@ -68,17 +68,21 @@ def models_of(url: str) -> list[str]:
 def models_in(repository: Path) -> list[str]:
     """A text for each model of a repository."""
     try:
-        return [described(read_metadata(repository, name)) for name in repository_models(repository)]
+        return [
+            described(read_metadata(repository, name), why_unmade(repository / name))
+            for name in repository_models(repository)
+        ]
     except ValueError as error:
         raise ServerUnavailable(str(error)) from None
 
 
-def described(metadata: ModelMetadata) -> str:
-    """A model in a few lines: what runs it, its versions, the most rows, its tensors."""
+def described(metadata: ModelMetadata, unmade: str = "") -> str:
+    """A model in a few lines: what runs it, its versions, the most rows, its tensors; `unmade` is why it has no version."""
     rows = f"up to {metadata.max_batch_size} rows" if metadata.max_batch_size else "no batch dimension"
-    lines = [
-        f"{metadata.name}  ({metadata.platform or 'backend unknown'}, version {', '.join(metadata.versions)}; {rows})"
-    ]
+    versions = (
+        f"version {', '.join(metadata.versions)}" if not unmade else f"no version{unmade.partition('no version')[2]}"
+    )
+    lines = [f"{metadata.name}  ({metadata.platform or 'backend unknown'}, {versions}; {rows})"]
     lines += [f"  in   {spec}" for spec in metadata.inputs]
     lines += [f"  out  {spec}" for spec in metadata.outputs]
     return "\n".join(lines)

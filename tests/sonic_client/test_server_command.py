@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 from evproc.framework.errors import ServerUnavailable
 from evproc.sonic_client import server_registry
+from evproc.sonic_client.embedded_command import models_to_load
 from evproc.sonic_client.server_command import app
 from evproc.sonic_client.server_container import as_text, container_command
 from evproc.sonic_client.server_registry import KnownServer
@@ -282,3 +283,36 @@ def test_a_repository_is_asked_for() -> None:
     done = evproc_server("start")
     assert done.exit_code == 2
     assert "--models" in done.output
+
+
+MADE_BY = 'parameters { key: "made_by" value { string_value: "python -m make.it" } }\n'
+
+
+def test_a_model_without_a_version_is_left_out(home: Path, repository: Path) -> None:
+    """Where all are served it is left out, which is said; asked for by name, the error names the command that makes it."""
+    (repository / "large" / "1").mkdir(parents=True)
+    (repository / "large" / "1" / ".model.onnx.part").write_text("half a model")
+    (repository / "large" / "config.pbtxt").write_text(IDENTITY + MADE_BY)
+    why = f"model 'large' in '{repository}' has no version; make it: python -m make.it"
+    done = evproc_server("start", "--models", repository)
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith(f"left out: {why}\nserver 'default' answers")
+    assert "models identity\n" in evproc_server("status").output
+    asked = evproc_server("start", "other", "--models", repository, "--load", "large")
+    assert asked.exit_code == 6
+    assert why in asked.output
+    listed = evproc_server("models", "--models", repository).output
+    assert "large  (onnxruntime, no version; make it: python -m make.it; up to 64 rows)" in listed
+    assert "--load-model=identity" in container_command("docker", [repository])
+
+
+def test_a_repository_of_models_without_versions(tmp_path: Path) -> None:
+    """There is nothing to start, and the error says what makes the models; an ensemble needs no file in its version."""
+    folder = tmp_path / "models" / "large"
+    folder.mkdir(parents=True)
+    (folder / "config.pbtxt").write_text(IDENTITY)
+    with pytest.raises(ServerUnavailable, match=r"no model in the repository .*model 'large' in '.*' has no version$"):
+        models_to_load([folder.parent], None)
+    (folder / "1").mkdir()
+    (folder / "config.pbtxt").write_text('platform: "ensemble"')
+    assert models_to_load([folder.parent], None) == ["large"]
