@@ -25,6 +25,7 @@ _HELP = {
     "report": "Show the summary of a job from its report, or the form of reports.",
     "modules": "List the modules and services that are installed.",
     "new": "Begin a package with a module or service of your own.",
+    "plan": "Predict clients per server, speed-up and network need.",
     "inspect": "Show what a data file holds.",
     "provenance": "Show where the events of an output file come from.",
     "server": "Install, start and ask the inference server.",
