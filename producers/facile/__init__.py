@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .fpga_producer import FpgaFacileProducer
     from .performance_analyzer import FacilePerformance
     from .producer import ChargeSumProducer, FacileProducer
     from .sample import make_sample
@@ -14,10 +15,11 @@ _WHERE = {
     "ChargeSumProducer": "producer",
     "FacilePerformance": "performance_analyzer",
     "FacileProducer": "producer",
+    "FpgaFacileProducer": "fpga_producer",
     "make_sample": "sample",
 }
 
-__all__ = ["ChargeSumProducer", "FacilePerformance", "FacileProducer", "make_sample"]
+__all__ = ["ChargeSumProducer", "FacilePerformance", "FacileProducer", "FpgaFacileProducer", "make_sample"]
 
 
 def __getattr__(name: str) -> Any:
