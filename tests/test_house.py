@@ -155,11 +155,12 @@ def package_files() -> set[str]:
     """The files that an installed evproc has, as `evproc/...`."""
     code = {f"evproc/{path.relative_to(ROOT).as_posix()}" for package in PACKAGES for path in sources(package)}
     protos = {f"evproc/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "sonic_client").rglob("*.proto")}
-    return {*code, *protos, "evproc/__init__.py", "evproc/py.typed"}
+    design = {f"evproc/producers/facile/{name}" for name in ("fpga_design.json", "fpga_words.cpp")}
+    return {*code, *protos, *design, "evproc/__init__.py", "evproc/py.typed"}
 
 
 def test_the_wheel_holds_the_packages(built: tuple[Path, Path]) -> None:
-    """The wheel has the Python and .proto files of the packages as `evproc/...`, `py.typed`, and nothing that could clash.
+    """The wheel has the code, .proto files and FPGA design of the packages as `evproc/...`, `py.typed`, and nothing that could clash.
 
     The models are not in it: they belong to the workflows of the repository, and a job names its own.
     """
