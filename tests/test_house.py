@@ -160,7 +160,7 @@ def package_files() -> set[str]:
 
 
 def test_the_wheel_holds_the_packages(built: tuple[Path, Path]) -> None:
-    """The wheel has the code, .proto files and FPGA design of the packages as `evproc/...`, `py.typed`, and nothing that could clash.
+    """The wheel has the code, .proto files and FPGA design as `evproc/...`, `py.typed`, and nothing that could clash.
 
     The models are not in it: they belong to the workflows of the repository, and a job names its own.
     """
