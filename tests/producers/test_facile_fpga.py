@@ -111,6 +111,7 @@ def test_the_library_is_the_design_in_whole_numbers(library: FpgaLibrary) -> Non
     words = some_words(1500)
     assert library(words)[:, 0].tobytes() == emulate(shipped_design(), words).tobytes()
     assert library(words[:0]).shape == (0, 1)
+    wrong: Any
     for wrong in (words[:, :31], words.astype(np.int32), words[0]):
         with pytest.raises(ValueError, match="rows of 32 uint16"):
             library(wrong)
