@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .embedded import EmbeddedServer
     from .fake import FakeModel, FakeServer
     from .hedging import Hedge
+    from .pieces import Pieces
     from .producer import Client, InferenceFilter, InferenceProducer
     from .retry import DefaultValue, FallbackServer, OtherServer, RetryAction, SameServer, SkipEvent
     from .service import Fallback, InferenceService
@@ -39,6 +40,7 @@ _WHERE = {
     "InferenceService": "service",
     "ModelMetadata": "tensors",
     "OtherServer": "retry",
+    "Pieces": "pieces",
     "RetryAction": "retry",
     "SameServer": "retry",
     "ServerURL": "transport",
@@ -64,6 +66,7 @@ __all__ = [
     "InferenceService",
     "ModelMetadata",
     "OtherServer",
+    "Pieces",
     "RetryAction",
     "SameServer",
     "ServerURL",

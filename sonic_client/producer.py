@@ -15,7 +15,8 @@
             return outputs["energy"][:, 0]
 
 `acquire` returns the input tensors of one event, each with one row per object: (rows, ...). `produce` gets the outputs of
-just these rows: name -> (rows, ...). An event may have no rows. Nothing is seen of servers, requests or batches.
+just these rows: name -> (rows, ...). An event may have no rows. Nothing is seen of servers, requests or batches. An event
+whose tensors would be too large to be held returns `Pieces`, which makes them as they are sent.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from evproc.framework.errors import ModelContractError
 from .contract import Answers, empty_outputs, gather
 from .entries import Plan, has_lists, is_plain, of_one_kind, plan, size_of
 from .hedging import Hedge
+from .pieces import Pieces, Sender, as_pieces
 from .retry import AnyAction
 from .tensors import Array, wire_size
 
@@ -112,6 +114,7 @@ class InferenceWork(ExternalWork):
     _names_events = True
     _queue: ModelQueue | None = None
     _plain = False
+    _budget = 0
 
     def begin_job(self, job: Job) -> None:
         """Find the model's queue."""
@@ -119,6 +122,7 @@ class InferenceWork(ExternalWork):
 
         self._queue = job.service(InferenceService).queue(self)
         self._plain = is_plain(self._queue.metadata)
+        self._budget = job.in_flight_bytes
 
     def work_bytes(self, work: list[Any]) -> int:
         """The bytes of the tensors of some events, from every sixteenth; what is no tensor is found when it is launched."""
@@ -129,20 +133,30 @@ class InferenceWork(ExternalWork):
             seen: int = sum([tensors[name].nbytes for name in work[0] for tensors in some])
             return seen * len(work) // len(some)
         except (AttributeError, TypeError, KeyError):
-            return 0
+            return sum([tensors.nbytes for tensors in work if isinstance(tensors, Pieces)])
 
     def launch(self, work: list[Any]) -> tuple[asyncio.Future[Sequence[Any]], int]:
         """Send the tensors of some events; the future has the outputs of each."""
         queue = self._queue
         assert queue is not None, "begin_job has been called"
         queue.outcomes.events += len(work)
+        if isinstance(work[0], Pieces):
+            return self._launch_pieces(queue, work)
         if (queue.policy.coalesce or len(work) == 1) and (self._plain or of_one_kind(work, queue.metadata)):
             try:
                 return self._launch_run(queue, work)
             except ModelContractError:
+                if any(isinstance(item, Pieces) for item in work):
+                    return self._launch_pieces(queue, work)
                 if not has_lists(work):
                     raise
         return self._launch_plan(queue, work)
+
+    def _launch_pieces(self, queue: ModelQueue, work: Sequence[Any]) -> tuple[asyncio.Future[Sequence[Any]], int]:
+        """Make and send the tensors of some events piece by piece."""
+        pieces = as_pieces(work, queue.metadata.name, plain=self._plain)
+        sender = Sender(queue, tuple(self.model_outputs), self._budget, self._launched)
+        return asyncio.ensure_future(sender.results(pieces)), sender.nbytes(pieces)
 
     def _launch_plan(self, queue: ModelQueue, work: Sequence[Any]) -> tuple[asyncio.Future[Sequence[Any]], int]:
         """Send the tensors of some events whose rows have different shapes, or must not be sent together."""
