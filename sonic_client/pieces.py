@@ -84,7 +84,7 @@ class Sender:
         rows = min(sum(pieces.rows for pieces in work), self.window * self.request_rows)
         return max(1, rows * self.row_bytes + sum(pieces.nbytes for pieces in work))
 
-    async def results(self, work: Sequence[Pieces]) -> list[dict[str, Array]]:
+    async def results(self, work: Sequence[Pieces]) -> Sequence[Any]:
         """The outputs of each event: name -> (rows of the event, ...)."""
         answers: list[list[asyncio.Future[Any]]] = [[] for _ in work]
         under_way: dict[asyncio.Future[Any], int] = {}
