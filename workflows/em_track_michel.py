@@ -15,7 +15,7 @@ from evproc.modules import NtupleOutput, NtupleSource
 from evproc.producers.em_track_michel import (
     EmTrackMichelPerformance,
     EmTrackMichelProducer,
-    MadeModelService,
+    EmTrackMichelService,
     make_sample,
 )
 from evproc.sonic_client import Fallback
@@ -55,7 +55,7 @@ class ToySource(NtupleSource):
 
 process = Process("MICHEL")
 process.source = ToySource()
-process.inference = MadeModelService(fallback=Fallback(models=str(REPOSITORY)))
+process.inference = EmTrackMichelService(fallback=Fallback(models=str(REPOSITORY)))
 
 process.hits = EmTrackMichelProducer()
 process.plot = EmTrackMichelPerformance(

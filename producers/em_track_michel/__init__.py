@@ -6,19 +6,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .made_model import MadeModelService
     from .performance_analyzer import EmTrackMichelPerformance
     from .producer import EmTrackMichelProducer
     from .sample import make_sample
+    from .service import EmTrackMichelService
 
 _WHERE = {
     "EmTrackMichelPerformance": "performance_analyzer",
     "EmTrackMichelProducer": "producer",
-    "MadeModelService": "made_model",
+    "EmTrackMichelService": "service",
     "make_sample": "sample",
 }
 
-__all__ = ["EmTrackMichelPerformance", "EmTrackMichelProducer", "MadeModelService", "make_sample"]
+__all__ = ["EmTrackMichelPerformance", "EmTrackMichelProducer", "EmTrackMichelService", "make_sample"]
 
 
 def __getattr__(name: str) -> Any:

@@ -38,7 +38,8 @@ def roc(score: Array, signal: Array) -> tuple[Array, Array, float]:
     wrong = np.concatenate([[0], np.cumsum(1 - ranked)[last]]).astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         efficiency, rate = passed / ranked.sum(), wrong / (len(ranked) - ranked.sum())
-    return rate, efficiency, float(np.sum(0.5 * (efficiency[1:] + efficiency[:-1]) * np.diff(rate)))
+    area = np.sum(0.5 * (efficiency[1:] + efficiency[:-1]) * np.diff(rate)) if len(rate) > 1 else np.nan
+    return rate, efficiency, float(area)
 
 
 def summary(truth: Array, michel: Array, classes: Array, score: Array, weights: str) -> str:

@@ -11,6 +11,9 @@ This file runs in a process of the server, and imports nothing of evproc.
   other requests happened to be there. (A network library rounds differently for other batch sizes.)
 - One thread for one model instance, unless the model's configuration says otherwise, with the parameters
   `intra_op_thread_count` and `inter_op_thread_count` as in Triton's own backend.
+- A request of many rows is run in pieces of so many rows, if the parameter `rows_per_run` says so. What lies between the
+  layers then stays in the cache, and its memory is bounded: a network whose convolution makes 370 kB of a row takes 6 GB
+  and more for 16,384 rows at once, and three times the CPU. Other servers ignore the parameter.
 - Tensors go through DLPack only. The server's helper library is compiled against NumPy 1, and its
   `as_numpy` gives empty tensors with NumPy 2, without an error. BYTES and BF16, which DLPack and NumPy do
   not share, are refused by name.
@@ -109,12 +112,26 @@ class TritonPythonModel:
         _check_types(config)
         file = config["default_model_filename"] or "model.onnx"
         self.session = _session(Path(args["model_repository"], args["model_version"], file), config)
+        pieces = config.get("parameters", {}).get("rows_per_run", {}).get("string_value", "0")
+        self.rows_per_run = int(pieces) if config["max_batch_size"] > 0 else 0
         self.inputs = [tensor["name"] for tensor in config["input"]]
         self.outputs = [tensor["name"] for tensor in config["output"]]
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer each request by itself."""
         return [self.answer(request) for request in requests]
+
+    def run(self, wanted: list[str], feeds: dict[str, Any]) -> list[Any]:
+        """The outputs for these rows, computed together or in pieces."""
+        most = self.rows_per_run
+        rows = max((len(array) for array in feeds.values()), default=0) if most else 0
+        if rows <= most:
+            return list(self.session.run(wanted, feeds))
+        parts = [
+            self.session.run(wanted, {name: array[start : start + most] for name, array in feeds.items()})
+            for start in range(0, rows, most)
+        ]
+        return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
 
     def answer(self, request: Any) -> Any:
         """Run one request; whatever fails is this request's error only."""
@@ -125,7 +142,7 @@ class TritonPythonModel:
                 if tensor is not None:
                     feeds[name] = np.from_dlpack(tensor)
             wanted = [name for name in self.outputs if name in request.requested_output_names()]
-            arrays = self.session.run(wanted, feeds)
+            arrays = self.run(wanted, feeds)
             tensors = [_tensor(name, array) for name, array in zip(wanted, arrays, strict=True)]
         except Exception as error:
             return pb_utils.InferenceResponse([], pb_utils.TritonError(str(error)))

@@ -14,7 +14,7 @@ from .network import MODEL
 from .set_up import can_train, model_file
 
 
-class MadeModelService(InferenceService):
+class EmTrackMichelService(InferenceService):
     """An inference service that makes the weights of EmTrackMichelId if no server is named and its fallback has none."""
 
     class Config(InferenceService.Config):
