@@ -55,8 +55,9 @@ def _as_branches(first: int, batch: list[Electrons]) -> dict[str, Any]:
 
     counts = np.array([len(event["genEnergy"]) for event in batch], dtype=np.int64)
     names = [name for name in batch[0] if name != "cells"]
-    columns = [ak.contents.NumpyArray(np.concatenate([event[name] for event in batch])) for name in names]
-    cells = ak.contents.NumpyArray(np.concatenate([event["cells"].reshape(-1) for event in batch]))
+    flat: dict[str, Any] = {name: np.concatenate([event[name].reshape(-1) for event in batch]) for name in batch[0]}
+    columns = [ak.contents.NumpyArray(flat[name]) for name in names]
+    cells = ak.contents.NumpyArray(flat["cells"])
 
     def jagged(lengths: Any, content: Any) -> Any:
         offsets = ak.index.Index64(np.concatenate([[0], np.cumsum(lengths)]))
