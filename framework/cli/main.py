@@ -28,6 +28,7 @@ _HELP = {
     "plan": "Predict clients per server, speed-up and network need.",
     "inspect": "Show what a data file holds.",
     "provenance": "Show where the events of an output file come from.",
+    "scan": "Measure many clients on one server, and find where it is full.",
     "server": "Install, start and ask the inference server.",
 }
 

@@ -31,6 +31,9 @@ NOT_RUN = {
     "pre-commit install": "would change the repository",
     "pytest tests/test_house.py -k layers": "is run with all tests",
     "python docs/generate.py": "would change the repository; tests/docs/test_pages.py runs it with --check",
+    "evproc scan workflows/scan_toy.py --server fake --service-time 20ms --clients 1,2,4,8,12 --latency 0,60ms": (
+        "takes a minute; tests/workflows/test_scan_workflow.py runs it, smaller"
+    ),
     "evproc server install": "the fixture `triton_wheel` has called what it calls",
 }
 """Command -> why it is not run."""
