@@ -7,14 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .images import jet_images
-    from .setup import make_resnet50
+    from .performance_analyzer import TopTaggerPerformance
+    from .producer import TopTaggerProducer
+    from .sample import make_sample
+    from .setup import TopTaggerService, make_resnet50
 
 _WHERE = {
+    "TopTaggerPerformance": "performance_analyzer",
+    "TopTaggerProducer": "producer",
+    "TopTaggerService": "setup",
     "jet_images": "images",
     "make_resnet50": "setup",
+    "make_sample": "sample",
 }
 
-__all__ = ["jet_images", "make_resnet50"]
+__all__ = [
+    "TopTaggerPerformance",
+    "TopTaggerProducer",
+    "TopTaggerService",
+    "jet_images",
+    "make_resnet50",
+    "make_sample",
+]
 
 
 def __getattr__(name: str) -> Any:

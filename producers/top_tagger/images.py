@@ -38,19 +38,39 @@ def jet_images(
     returns:                  (jets, side, side, 3) float32, [jet, eta, phi, colour], fractions of the jet's pT
     raises ValueError: a jet's pT is not positive, lengths differ, or there is no such jet
     """
+    where, fractions = jet_pixels(jet_pt, jet_eta, jet_phi, pt, eta, phi, jet, side=side)
+    pixels, index = np.unique(where, return_inverse=True)
+    images = np.zeros((len(jet_pt), side, side, COLOURS), np.float32)
+    images.reshape(-1, COLOURS)[pixels] = np.bincount(index, fractions, len(pixels))[:, np.newaxis]
+    return images
+
+
+def jet_pixels(
+    jet_pt: Array, jet_eta: Array, jet_phi: Array, pt: Array, eta: Array, phi: Array, jet: Array, *, side: int = SIDE
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Where constituents are in the pictures, and what they add there; those outside are left out. As `jet_images`.
+
+    returns: position among the (jets * side * side) pixels, and fraction of the jet's pT: (constituents inside,) each
+    """
     _check(jet_pt, jet_eta, jet_phi, pt, eta, phi, jet)
     scale = side / (2.0 * HALF_WIDTH)
     row = np.floor((eta.astype(np.float64) - jet_eta[jet] + HALF_WIDTH) * scale)
     column = np.floor((wrapped(phi.astype(np.float64) - jet_phi[jet]) + HALF_WIDTH) * scale)
     inside = (row >= 0) & (row < side) & (column >= 0) & (column < side)
-    where = (jet[inside].astype(np.int64) * side + row[inside].astype(np.int64)) * side + column[inside].astype(
-        np.int64
-    )
-    pixels, index = np.unique(where, return_inverse=True)
-    fractions = pt[inside].astype(np.float64) / jet_pt[jet[inside]]
-    images = np.zeros((len(jet_pt), side, side, COLOURS), np.float32)
-    images.reshape(-1, COLOURS)[pixels] = np.bincount(index, fractions, len(pixels))[:, np.newaxis]
-    return images
+    owner = jet[inside].astype(np.int64)
+    where = (owner * side + row[inside].astype(np.int64)) * side + column[inside].astype(np.int64)
+    return where, pt[inside].astype(np.float64) / jet_pt[owner]
+
+
+def summed_image(where: npt.NDArray[np.int64], fractions: npt.NDArray[np.float64], chosen: Array) -> Array:
+    """The sum of some pictures, from what `jet_pixels` returns for 224 x 224 pixels.
+
+    chosen:  (jets,) bool
+    returns: (224, 224) float64
+    """
+    size = SIDE * SIDE
+    mine = chosen[where // size]
+    return np.bincount(where[mine] % size, fractions[mine], size).reshape(SIDE, SIDE)
 
 
 def wrapped(angle: Array) -> Array:

@@ -117,4 +117,4 @@ def _normalised(graph: Graph, value: str, layer: Convolution, parameters: Parame
 
 def untrained_notes(seed: int) -> dict[str, str]:
     """What is written into the file of a network that nobody has trained."""
-    return {"training": "untrained: initial weights", "seed": str(seed)}
+    return {"weights": "untrained", "seed": str(seed)}

@@ -12,7 +12,7 @@ import pytest
 from onnx import numpy_helper
 
 from evproc.producers.top_tagger import resnet50, small_cnn
-from evproc.producers.top_tagger.setup import make_resnet50, training_of
+from evproc.producers.top_tagger.setup import make_resnet50, weights_of
 
 from .test_facile_model import messages, server_configuration
 
@@ -67,7 +67,7 @@ def test_the_file_of_resnet50_is_exactly_the_table(resnet_file: Path) -> None:
     moving = sum(size for name, size in sizes.items() if name.endswith((".mean", ".variance")))
     assert moving == 53_120
     assert sum(sizes.values()) - moving == 23_512_130
-    assert training_of(resnet_file) == "untrained: initial weights"
+    assert weights_of(resnet_file) == "untrained"
     deep = next(numpy_helper.to_array(each) for each in graph.initializer if each.name == "stage4.block3.conv2.weight")
     assert deep.std() == pytest.approx(np.sqrt(2 / (512 * 9)), rel=0.01)
 
