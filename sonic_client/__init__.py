@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .fake import FakeModel, FakeServer
     from .hedging import Hedge
     from .pieces import Pieces
+    from .own_servers import OwnServer, OwnServers
     from .producer import Client, InferenceFilter, InferenceProducer
     from .retry import DefaultValue, FallbackServer, OtherServer, RetryAction, SameServer, SkipEvent
     from .service import Fallback, InferenceService
@@ -40,6 +41,8 @@ _WHERE = {
     "InferenceService": "service",
     "ModelMetadata": "tensors",
     "OtherServer": "retry",
+    "OwnServer": "own_servers",
+    "OwnServers": "own_servers",
     "Pieces": "pieces",
     "RetryAction": "retry",
     "SameServer": "retry",
@@ -66,6 +69,8 @@ __all__ = [
     "InferenceService",
     "ModelMetadata",
     "OtherServer",
+    "OwnServer",
+    "OwnServers",
     "Pieces",
     "RetryAction",
     "SameServer",
