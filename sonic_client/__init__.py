@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from .embedded import EmbeddedServer
     from .fake import FakeModel, FakeServer
     from .hedging import Hedge
-    from .pieces import Pieces
     from .own_servers import OwnServer, OwnServers
+    from .pieces import Pieces
     from .producer import Client, InferenceFilter, InferenceProducer
     from .retry import DefaultValue, FallbackServer, OtherServer, RetryAction, SameServer, SkipEvent
     from .service import Fallback, InferenceService
