@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -132,11 +131,14 @@ class Block:
         """The events of a mask; None: all."""
         if number not in self.masks:
             mask = masks[number]
-            parent = self.events_of(mask.parent, masks)
-            if mask.chosen is not None:
-                self.masks[number] = self._chosen(parent, mask.chosen, masks)
+            if self._is_simple(mask):
+                self.masks[number] = self._numbers(self._flags(number, masks))
             else:
-                self.masks[number] = self._narrowed(parent, mask)
+                parent = self.events_of(mask.parent, masks)
+                if mask.chosen is not None:
+                    self.masks[number] = self._chosen(parent, mask.chosen, masks)
+                else:
+                    self.masks[number] = self._narrowed(parent, mask)
         return self.masks[number]
 
     def left(self, number: int, before: tuple[int, ...], masks: list[Mask]) -> Sequence[int] | None:
@@ -163,12 +165,30 @@ class Block:
     def _flags(self, number: int, masks: list[Mask]) -> int:
         """The events of a mask as a number with a byte for each event of the block, 1 if it is one of them."""
         if number not in self._bits:
-            index = self.events_of(number, masks)
-            flags = bytearray(self.store.size)
-            for event in range(self.store.size) if index is None else index:
-                flags[event] = 1
-            self._bits[number] = int.from_bytes(flags, "little")
+            mask, size = masks[number], self.store.size
+            if number == ALL_EVENTS:
+                flags = int.from_bytes(b"\1" * size, "little")
+            elif self._is_simple(mask):
+                flags = int.from_bytes(self._answers(mask), "little")
+                if mask.parent != ALL_EVENTS:
+                    flags &= self._flags(mask.parent, masks)
+            else:
+                index = self.events_of(number, masks)
+                places = bytearray(size)
+                for event in range(size) if index is None else index:
+                    places[event] = 1
+                flags = int.from_bytes(places, "little")
+            self._bits[number] = flags
         return self._bits[number]
+
+    def _is_simple(self, mask: Mask) -> bool:
+        """Whether the filter's answers say all."""
+        return mask.chosen is None and not (self.failed and self.failed.get(mask.filter))
+
+    def _answers(self, mask: Mask) -> bytearray:
+        """For each event, 1 if the filter lets it go on; undefined where it has not been asked."""
+        flags = self.passed[mask.filter]
+        return flags.translate(_NOT) if mask.inverted else flags
 
     def _numbers(self, flags: int) -> Sequence[int] | None:
         """The events of such a number; None: all."""
@@ -179,18 +199,10 @@ class Block:
         return self._index[flags]
 
     def _narrowed(self, parent: Sequence[int] | None, mask: Mask) -> Sequence[int] | None:
-        flags = self.passed[mask.filter]
-        broken = self.failed.get(mask.filter) if self.failed else None
-        if mask.inverted:
-            flags = flags.translate(_NOT)
-        if parent is None and not broken:
-            if 0 not in flags:
-                return None
-            return _places(flags)
-        if parent is not None and len(parent) > 1 and not broken:
-            return list(compress(parent, itemgetter(*parent)(flags)))
+        """Behind a filter that has failed for some events: they do not go on."""
+        flags, broken = self._answers(mask), self.failed[mask.filter]
         every = range(self.store.size) if parent is None else parent
-        return [number for number in every if flags[number] and (not broken or number not in broken)]
+        return [number for number in every if flags[number] and number not in broken]
 
     def _chosen(self, parent: Sequence[int] | None, chosen: Chosen, masks: list[Mask]) -> Sequence[int] | None:
         if chosen.selection.union and not self.failed:
@@ -222,9 +234,10 @@ class Block:
         if flags is None:
             flags = self.passed[name] = bytearray(self.store.size)
         if index is None:
-            flags[:] = (
-                bytes(map(bool, answers)) if isinstance(answers, list) else np.asarray(answers, np.uint8).tobytes()
-            )
+            try:
+                flags[:] = bytes(answers) if isinstance(answers, list) else np.asarray(answers, np.uint8).tobytes()
+            except TypeError:  # NumPy's booleans are no integers
+                flags[:] = bytes(map(bool, answers))
             return flags.count(1)
         if not isinstance(answers, list):
             answers = answers.tolist()
@@ -238,4 +251,4 @@ def _places(flags: bytes | bytearray) -> list[int]:
     """Where there is a 1."""
     if len(flags) < LARGE:
         return list(compress(range(len(flags)), flags))
-    return np.flatnonzero(np.frombuffer(flags, np.uint8)).tolist()
+    return np.frombuffer(flags, np.uint8).nonzero()[0].tolist()

@@ -82,6 +82,8 @@ class Flow:
 
 def resolve(process: Process) -> Flow:
     """Find the maker of everything that every module reads. Opens the source's files; runs nothing."""
+    from .plugins import contract_faults
+
     flow = Flow()
     for part in [*process.modules.values(), *process.services.values()]:
         flow.faults.extend(part.faults())
@@ -89,7 +91,11 @@ def resolve(process: Process) -> Flow:
     sound = {label: module for label, module in process.modules.items() if not module.faults()}
     _find_source(process, sound, flow)
     _offer_results(process, flow)
+    contracts: dict[type[Module], list[str]] = {}
     for label, module in process.modules.items():
+        if type(module) not in contracts:
+            contracts[type(module)] = contract_faults(type(module))
+        flow.faults.extend(Fault(text, label, where=module.where) for text in contracts[type(module)])
         _declare_products(label, module, flow)
     offer_aliases(process, flow)
     final = {label for path in process.final_paths.values() for label in expand(path, process).labels}
@@ -174,9 +180,6 @@ def _find_source(process: Process, sound: Mapping[str, Module], flow: Flow) -> N
 
 
 def _declare_products(label: str, module: Module, flow: Flow) -> None:
-    from .plugins import contract_faults
-
-    flow.faults.extend(Fault(text, label, where=module.where) for text in contract_faults(type(module)))
     for key, kind in products_of(module).items():
         if key in flow.makers or key in flow.offered.collections:
             there = f"a branch of the source ({flow.offered.where})" if key in flow.offered.products else "a collection"

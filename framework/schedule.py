@@ -109,6 +109,7 @@ class _Compiler(Placing):
         super().__init__(process, plan_paths(process, flow))
         self.flow = flow
         self.after: dict[Node, set[Node]] = {}
+        self._reads: dict[str, list[str]] = {}
 
     def need_all(self) -> None:
         """Make the nodes of all modules that paths schedule. Those of final paths need no others, and come last."""
@@ -156,7 +157,9 @@ class _Compiler(Placing):
             if end in self.after:
                 continue
             before = set(self.mask_makers[end.mask])
-            for key in sorted(self.flow.products(end.label), reverse=True):
+            if end.label not in self._reads:
+                self._reads[end.label] = sorted(self.flow.products(end.label), reverse=True)
+            for key in self._reads[end.label]:
                 maker = self.flow.makers[key]
                 if maker == self.flow.source:
                     continue
@@ -249,9 +252,11 @@ def _plan_releases(steps: list[Step], flow: Flow) -> None:
     for number, step in enumerate(steps):
         for key in flow.products(step.node.label):
             last[key] = number
+    made: dict[str, list[str]] = {}
+    for key, label in flow.makers.items():
+        made.setdefault(label, []).append(key)
     for number, step in enumerate(steps):
-        made = [key for key, label in flow.makers.items() if label == step.node.label]
-        for key in made:
+        for key in made.get(step.node.label, ()):
             last.setdefault(key, number)
             if last[key] < number:
                 last[key] = number

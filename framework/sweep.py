@@ -67,7 +67,10 @@ class Sweep:
                 elif limit:
                     results.extend(map(function, events))  # keeps what was returned before an exception: it may be work
                 elif self._second is None:
-                    results += [function(event) for event in events]
+                    if first:
+                        results += [function(event) for event in events]
+                    else:  # most sweeps have one piece: its list need not be copied
+                        results = self.results = [function(event) for event in events]
                 else:
                     second = self._second[first:last]
                     results += [function(event, result) for event, result in zip(events, second, strict=True)]
