@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+import tests.strategies  # noqa: F401  # the settings of hypothesis, for all tests
 from evproc.sonic_client.embedded import EmbeddedServer
 from evproc.sonic_client.triton_wheel import install
 

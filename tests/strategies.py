@@ -15,7 +15,7 @@ from evproc.framework.columns import Column, Flat, Jagged, Nested
 THOROUGH = "thorough"
 PROFILE = os.environ.get("EVPROC_HYPOTHESIS", "evproc")
 """evproc: the same few examples in each run; thorough: fifty times as many, new ones in each run."""
-settings.register_profile("evproc", deadline=None, derandomize=True)
+settings.register_profile("evproc", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile(THOROUGH, deadline=None, derandomize=False, max_examples=5000, print_blob=True)
 settings.load_profile(PROFILE)
 
