@@ -7,6 +7,7 @@ of `NAMED` the fault cannot be survived: then no event may have a wrong value, a
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -164,6 +165,37 @@ def refused(events: int, folder: Path) -> Outcome:
             absent.__exit__(None, None, None)
 
 
+class _Missed(logging.Handler):
+    """Starts a server when the client has said for the first time that it is not there."""
+
+    def __init__(self, server: FakeProcess) -> None:
+        super().__init__(logging.INFO)
+        self.start = threading.Thread(target=server.restart)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """It is missed."""
+        if not self.start.ident:
+            self.start.start()
+
+
+def started_late(events: int, folder: Path) -> Outcome:
+    """The only server is started after the client, which waits for it."""
+    server, log = FakeProcess(make), logging.getLogger("evproc.discovery")
+    missed, level = _Missed(server), log.level
+    log.addHandler(missed)
+    log.setLevel(logging.INFO)
+    try:
+        outcome = run([server.hold()], events, service={"wait": 60.0})
+        require(missed.start.ident, "the server was there before the client")
+        return outcome
+    finally:
+        log.removeHandler(missed)
+        log.setLevel(level)
+        if missed.start.ident:
+            missed.start.join()
+        server.__exit__(None, None, None)
+
+
 # Servers that misbehave.
 
 
@@ -281,6 +313,7 @@ REAL: dict[str, Scenario] = {
 FAKE: dict[str, Scenario] = {
     "kill -9 of a process, three times": process_killed,
     "refused connections": refused,
+    "start after the client": started_late,
     "GOAWAY": partial(faulty, GoAway(), 0.1),
     "GOAWAY, connection dropped": partial(faulty, GoAway(drop=True), 0.1),
     "half-open TCP": half_open,
