@@ -9,6 +9,7 @@ demo: .venv/demo ## install, start a Triton server, run the main job
 
 demo-all: .venv/demo-all ## the workflows of all systems at full size, one after another; trains what is not shipped
 	$(BIN)/evproc run workflows/facile.py -o source.channels=16000
+	$(BIN)/evproc run workflows/em_track_michel.py -o source.events=20
 
 test: .venv/dev ## install, run all tests
 	$(BIN)/pytest --numprocesses 3 --dist worksteal

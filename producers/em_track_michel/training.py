@@ -9,9 +9,9 @@ weight 1) and dropout (0.2), but
 
 1. Adam with one cycle of the learning rate instead of SGD: a few hundred steps must do.
 2. The mask of the first dropout is drawn once for a batch, not for each of its patches.
-3. Michel hits and `none` hits are all taken, and tracks and showers are thinned out: of the hits of an event, one in
-   thirty is Michel's.
-4. The convolution computes with its channels last (half the time); the rows of the first dense matrix are brought into the
+3. Of each event only some hits are taken, of all kinds: hits of one particle are alike, and one in thirty is Michel's.
+4. Batches are mirrored at random along the wires and along the drift: the toy knows neither left nor right.
+5. The convolution computes with its channels last (half the time); the rows of the first dense matrix are brought into the
    order of network.py at the end.
 
 The samples' seeds begin at 1,000,000: no sample of a smaller seed was ever trained on. The cost is stated in
@@ -42,8 +42,10 @@ CLASS_WEIGHT, MICHEL_WEIGHT = 0.1, 1.0
 """Of the two parts of the loss, as published."""
 TRAINING_SEEDS = 1_000_000
 HELD_OUT_SEED = 2_000_000
-EVENTS, EPOCHS, PER_EVENT = 60, 3, 80
-"""By default: events, passes over the patches, patches of an event and of each of track and shower."""
+EVENTS, EPOCHS = 120, 3
+"""By default: events, and passes over their patches."""
+PER_EVENT = {"track": 60, "em": 40, "none": 20, "michel": 40}
+"""Hits of each kind that are taken of an event, at most; em without those of Michel electrons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,8 @@ class Patches:
         return len(self.truth)
 
 
-def training_patches(events: int, seed: int, per_event: int = PER_EVENT, **sizes: int) -> Patches:
-    """Patches of some events: all of Michel and `none` hits, and at most `per_event` each of tracks and of showers.
+def training_patches(events: int, seed: int, **sizes: int) -> Patches:
+    """Patches of some events, at most `PER_EVENT` of each kind.
 
     sizes: wires, ticks, tracks, muons and showers of an event, as `make_event` has them
     """
@@ -71,15 +73,27 @@ def training_patches(events: int, seed: int, per_event: int = PER_EVENT, **sizes
         event = make_event(seed, number, **sizes)
         hits = event.hits
         rng = np.random.default_rng([seed, number, 1])
-        chosen = [np.flatnonzero(hits["michel"] | (hits["truth"] == NONE))]
-        for kind in (TRACK, EM):
-            of_kind = np.flatnonzero((hits["truth"] == kind) & ~hits["michel"])
-            chosen.append(rng.permutation(of_kind)[:per_event])
-        rows = np.concatenate(chosen)
+        kinds = {
+            "track": hits["truth"] == TRACK,
+            "em": (hits["truth"] == EM) & ~hits["michel"],
+            "none": hits["truth"] == NONE,
+            "michel": hits["michel"],
+        }
+        rows = np.concatenate([rng.permutation(np.flatnonzero(kinds[kind]))[:most] for kind, most in PER_EVENT.items()])
         maker = PatchMaker(wire_images(event.adc), hits["plane"][rows], hits["wire"][rows], hits["time"][rows])
         found.append((maker.patches(), hits["truth"][rows], hits["michel"][rows]))
     image, truth, michel = (np.concatenate(column) for column in zip(*found, strict=True))
     return Patches(image, truth.astype(np.int64), michel.astype(np.float32))
+
+
+def mirrored(image: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
+    """Patches mirrored along some axes, the hit's pixel staying at 24; what would come from beyond the patch is zero."""
+    import torch  # pyright: ignore[reportMissingImports]
+
+    for axis in axes:
+        image = torch.roll(torch.flip(image, (axis,)), 1, axis)
+        image.select(axis, 0).zero_()
+    return image
 
 
 def torch_parts() -> dict[str, torch.nn.Module]:
@@ -136,7 +150,8 @@ def train(
         order, losses = torch.randperm(len(patches)), 0.0
         for step in range(steps):
             rows = order[step * batch : (step + 1) * batch]
-            classes, michels = forward(parts, image[rows], training=True)
+            axes = tuple(axis for axis in (1, 2) if torch.rand(()) < 0.5)
+            classes, michels = forward(parts, mirrored(image[rows], axes), training=True)
             loss: torch.Tensor = CLASS_WEIGHT * functional.cross_entropy(classes, truth[rows])
             loss = loss + MICHEL_WEIGHT * functional.mse_loss(torch.sigmoid(michels[:, 0]), michel[rows])
             optimiser.zero_grad()

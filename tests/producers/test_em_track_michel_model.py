@@ -135,15 +135,20 @@ def test_a_trained_network_is_the_one_that_is_written(tmp_path: Path) -> None:
     from evproc.producers.em_track_michel import training
     from evproc.producers.onnx_graph import write_onnx
 
-    patches = training.training_patches(1, 5, 4, wires=60, ticks=384, tracks=1, muons=1)
-    assert 0 < len(patches) == len(patches.michel) == len(patches.image)
+    patches = training.training_patches(1, 5, wires=60, ticks=384, tracks=1, muons=1)
+    assert 8 < len(patches) == len(patches.michel) == len(patches.image)
+    image = torch.from_numpy(patches.image[:4])
+    turned = training.mirrored(image, (1, 2))
+    assert (turned[:, 24, 24] == image[:, 24, 24]).all()
+    assert (turned[:, 1:, 1:] == image[:, 1:, 1:].flip((1, 2))).all()
     torch.manual_seed(3)
     parts = training.torch_parts()
     write_onnx(onnx_model(training.parameters_of(parts), {}), tmp_path / "model.onnx")
     with torch.no_grad():
-        classes, michel = training.forward(parts, torch.from_numpy(patches.image[:4]), training=False)
+        classes, michel = training.forward(parts, image, training=False)
     written = answers(tmp_path / "model.onnx", patches.image[:4])
     assert written[0] == pytest.approx(torch.softmax(classes, 1).numpy(), rel=1e-4, abs=1e-6)
     assert written[1] == pytest.approx(torch.sigmoid(michel).numpy(), rel=1e-4, abs=1e-6)
-    trained = training.train(patches, seed=3, epochs=1, batch=8)
+    few = training.Patches(patches.image[:16], patches.truth[:16], patches.michel[:16])
+    trained = training.train(few, seed=3, epochs=1, batch=8)
     assert any((trained[name] != values).any() for name, values in training.parameters_of(parts).items())
