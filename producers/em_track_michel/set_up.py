@@ -87,6 +87,8 @@ def main(arguments: list[str] | None = None) -> None:
     path = model_file(chosen.models)
     if not (path.parent.parent / "config.pbtxt").is_file():
         parser.error(f"{chosen.models} has no {MODEL}/config.pbtxt; --models names the model repository")
+    if find_spec("onnx") is None:
+        parser.error("onnx is not installed, and writes the file: pip install 'evproc[systems]'")
     begin = time.perf_counter()
     if chosen.untrained or not can_train():
         make_untrained(path, chosen.seed)

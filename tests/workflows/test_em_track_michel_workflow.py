@@ -23,7 +23,7 @@ from tests.workflows.conftest import MODELS, WORKFLOWS, Done, assert_same, branc
 
 WORKFLOW = WORKFLOWS / "em_track_michel.py"
 SIZES = {"wires": 60, "ticks": 384, "tracks": 1, "muons": 1, "showers": 0}
-SMALL = {"source.events": 3, **{f"source.{name}": size for name, size in SIZES.items()}}
+SMALL = {"source.events": 2, **{f"source.{name}": size for name, size in SIZES.items()}}
 ON_COMMAND_LINE = [word for key, value in SMALL.items() for word in ("-o", f"{key}={value}")]
 HOW: list[dict[str, Any]] = [
     {"options.block": 1, "hits.client.max_rows": 7},
@@ -76,7 +76,7 @@ def test_from_a_fresh_clone(evproc: Callable[..., Done], repository: Path, capfd
     assert "untrained: as asked for" in capfd.readouterr().out
     assert "of Michel electrons; weights: untrained" in done.out
     assert Path("output/em_track_michel.png").read_bytes().startswith(b"\x89PNG\r\n")
-    assert len(branches("output/em_track_michel.root")["event"]) == 3
+    assert len(branches("output/em_track_michel.root")["event"]) == 2
 
 
 def test_scores_are_those_of_the_network(server: EmbeddedServer, repository: Path) -> None:
@@ -88,7 +88,7 @@ def test_scores_are_those_of_the_network(server: EmbeddedServer, repository: Pat
     options.intra_op_num_threads = 1
     file = set_up.model_file(repository)
     session: Any = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    for number in range(3):
+    for number in range(2):
         rows = event_patches(number)
         assert len(rows) > 64
         parts = [session.run([CLASSES, MICHEL], {INPUT: rows[begin : begin + 64]}) for begin in range(0, len(rows), 64)]
@@ -103,7 +103,7 @@ def test_scores_do_not_depend_on_how_the_job_runs(server: EmbeddedServer) -> Non
     expected = scores({}, server.url)
     made = [key for key in expected if key in ("hits_track", "hits_em", "hits_none", "hits_michel", "hits_cluster")]
     assert len(made) == 5
-    for how in HOW:
+    for how in HOW[1:3]:
         written = scores(how, server.url)
         for key in made:
             assert ak.num(written[key]).to_list() == ak.num(expected[key]).to_list()
@@ -124,7 +124,7 @@ def test_evproc_adds_nothing(folder: Path) -> None:
 
     with FakeServer([FakeModel(MODEL, [image], answers, row_wise, 65536)]) as server:
         expected = scores({}, server.url)
-        rows = event_patches(2)[..., 0]
-        assert ak.to_numpy(expected["hits_em"][2]).tobytes() == np.abs(rows[:, 24, 24]).tobytes()
+        rows = event_patches(1)[..., 0]
+        assert ak.to_numpy(expected["hits_em"][1]).tobytes() == np.abs(rows[:, 24, 24]).tobytes()
         for how in HOW:
             assert_same(scores(how, server.url), expected)
