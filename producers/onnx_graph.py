@@ -31,9 +31,10 @@ IR_VERSION = 8
 class Graph:
     """An ONNX graph that grows node by node. Names of values are those of the nodes: `conv1`, `conv2`, `relu1`."""
 
-    def __init__(self, name: str, metadata: Mapping[str, str] | None = None) -> None:
-        """name: the graph's name; metadata: what to write into the file's own notes, such as the seed."""
+    def __init__(self, name: str, metadata: Mapping[str, str] | None = None, opset: int = OPSET) -> None:
+        """name: the graph's name; metadata: notes to write into the file, such as the seed; opset: a later one, up to 18."""
         self.name = name
+        self.opset = opset
         self.metadata = dict(metadata or {})
         self.parameters: dict[str, npt.NDArray[Any]] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
@@ -85,7 +86,7 @@ class Graph:
 
         kept = [numpy_helper.from_array(values, name) for name, values in self.parameters.items()]
         graph = helper.make_graph(self._nodes, self.name, self._inputs, self._outputs, kept)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="evproc")
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], producer_name="evproc")
         model.ir_version = IR_VERSION
         helper.set_model_props(model, dict(sorted(self.metadata.items())))
         onnx.checker.check_model(model, full_check=True)

@@ -70,8 +70,13 @@ def _own_file() -> Path:
 
 def _tensor(name: str, array: Any) -> Any:
     """An output for the server. It renames the capsule that it has taken to a name that NumPy does not know, and NumPy
-    would write a traceback into the log for each; so the capsule gets the name that the DLPack standard asks for."""
-    capsule = np.ascontiguousarray(array).__dlpack__()
+    would write a traceback into the log for each; so the capsule gets the name that the DLPack standard asks for. It takes
+    strides other than the products of the extents for "not contiguous", also where there is no element."""
+    array = np.ascontiguousarray(array)
+    if not array.size:
+        strides = [array.itemsize * int(np.prod(array.shape[axis + 1 :])) for axis in range(array.ndim)]
+        array = np.lib.stride_tricks.as_strided(array, strides=strides)
+    capsule = array.__dlpack__()
     tensor = pb_utils.Tensor.from_dlpack(name, capsule)
     _set_name(capsule, _USED)
     return tensor
