@@ -96,8 +96,9 @@ def _collection(made: list[TrackerEvent], fields: dict[str, str]) -> Any:
     import awkward as ak
 
     columns = {name: [getattr(event, name) for event in made] for name in fields}
-    counts: Any = [len(column) for column in next(iter(columns.values()))]
-    offsets: Any = ak.index.Index64(np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]))
+    counts = [len(column) for column in next(iter(columns.values()))]
+    bounds: Any = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+    offsets = ak.index.Index64(bounds)
     contents: Any = [ak.contents.NumpyArray(np.concatenate(column)) for column in columns.values()]
     return ak.Array(ak.contents.ListOffsetArray(offsets, ak.contents.RecordArray(contents, list(columns))))
 
