@@ -95,11 +95,11 @@ def _write(part: Path, events: int, hits: int, min_hits: int, seed: int) -> None
 def _collection(made: list[TrackerEvent], fields: dict[str, str]) -> Any:
     import awkward as ak
 
-    columns = {name: [getattr(event, name) for event in made] for name in fields}
-    counts = [len(column) for column in next(iter(columns.values()))]
+    columns: dict[str, Any] = {name: np.concatenate([getattr(event, name) for event in made]) for name in fields}
+    counts = [len(getattr(event, next(iter(fields)))) for event in made]
     bounds: Any = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
     offsets = ak.index.Index64(bounds)
-    contents: Any = [ak.contents.NumpyArray(np.concatenate(column)) for column in columns.values()]
+    contents: Any = [ak.contents.NumpyArray(column) for column in columns.values()]
     return ak.Array(ak.contents.ListOffsetArray(offsets, ak.contents.RecordArray(contents, list(columns))))
 
 
