@@ -29,7 +29,7 @@ class Numbers(Source):
     class Config(Source.Config):
         """How many."""
 
-        events: int = Parameter(100, description="events", ge=0)
+        events: int = Parameter(1000, description="events", ge=0)
         chunk: int = Parameter(1000, description="events handed out in one go", placement=True, ge=1)
 
     config: Config

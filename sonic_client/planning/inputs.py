@@ -2,11 +2,12 @@
 
 From the report of a job with a server (`evproc run --report`):
 
-    t_rest      busy_s / events: the time in which the process did not wait
+    t_rest      (wall_s - waiting_external_s) / events: the time in which the client did not wait for answers
     t_gpu       what the server says that it computed, for the requests of an event
-    latency     the time of a request without what the server says that it took: packing, the network, unpacking
+    latency     the time of a request without what the server says that it took: packing, the network, unpacking; an event's
+                requests go together
     data        bytes sent and received for an event; their time on the network is in the latency already
-    streams     how many blocks were in flight, by Little's law: (busy_s + time of all requests) / wall_s
+    streams     how much of all that overlaps: t_ideal / (wall_s / events), so that t_alone is what was measured
 
 Servers count for all their clients: the report should be of a job that was alone on its servers, or t_gpu is a mean of
 others' requests too. The report of a job without servers, or with one on its own CPU, gives t_cpu, and so the speed-up.
@@ -105,10 +106,10 @@ def read_reports(paths: Iterable[Path]) -> list[Report]:
 def from_reports(reports: Sequence[Report]) -> dict[str, Any]:
     """What reports of jobs with servers say: the mean over all their events. Raises InputError."""
     events = sum(report.events for report in reports)
-    if not events:
-        raise InputError("the reports have no events")
     wall = sum(report.wall_s for report in reports)
-    busy = sum(report.busy_s for report in reports)
+    if not events or not wall:
+        raise InputError("the reports have no events")
+    waiting = sum(report.waiting_external_s for report in reports)
     requests = data = compute = inside = total = 0.0
     silent: list[str] = []
     for model in (model for report in reports for model in _models(report)):
@@ -123,14 +124,12 @@ def from_reports(reports: Sequence[Report]) -> dict[str, Any]:
         inside += number * ((computing or 0.0) + (queueing or 0.0))
     if not requests:
         raise InputError("the reports have no requests to a server: is it the report of a job with inference?")
-    values: dict[str, Any] = {
-        "t_rest": busy / events,
-        "requests": requests / events,
-        "data": data / events,
-        "streams": max(1, round((busy + total) / wall)) if wall else 1,
-    }
+    rest = max(0.0, wall - waiting) / events
+    values: dict[str, Any] = {"t_rest": rest, "requests": requests / events, "data": data / events, "together": True}
     if not silent:
-        values |= {"t_gpu": compute / events, "latency": max(0.0, total - inside) / requests}
+        latency = max(0.0, total - inside) / requests
+        ideal = rest + compute / events + latency * min(1.0, requests / events)
+        values |= {"t_gpu": compute / events, "latency": latency, "streams": max(1.0, ideal * events / wall)}
     return values
 
 

@@ -49,8 +49,14 @@ class PlanInputs(BaseModel):
     data: Size = Field(default=0.0, description="of an event, there and back, B")
     server_bandwidth: Rate | None = Field(default=None, description="of the link of all servers together, bit/s")
     servers: int = Field(default=1, ge=1, description="GPUs, or other things that compute one request at a time")
-    streams: int = Field(
-        default=1, ge=1, description="blocks of events that a client has in flight; 1: it waits for answers"
+    streams: float = Field(
+        default=1.0,
+        ge=1,
+        allow_inf_nan=False,
+        description="blocks of events that a client has in flight, mean; 1: it waits for answers",
+    )
+    together: bool = Field(
+        default=False, description="whether the requests of an event go at the same time, not one after another"
     )
 
     @model_validator(mode="after")
@@ -75,8 +81,8 @@ class PlanInputs(BaseModel):
 
     @property
     def t_travel(self) -> float:
-        """Latency of all requests of an event, one after another, s."""
-        return self.latency * self.requests
+        """Latency of the requests of an event, one after another or all together, s."""
+        return self.latency * (min(1.0, self.requests) if self.together else self.requests)
 
     @property
     def t_ideal(self) -> float:

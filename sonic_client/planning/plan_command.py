@@ -40,7 +40,10 @@ def plan(
         str | None, typer.Option(metavar=_RATE, help="Of the link of all servers together.")
     ] = None,
     servers: Annotated[int | None, typer.Option(help="Servers that compute one request at a time: GPUs.")] = None,
-    streams: Annotated[int | None, typer.Option(help="Blocks that a client has in flight; 1: it waits.")] = None,
+    streams: Annotated[float | None, typer.Option(help="Blocks that a client has in flight; 1: it waits.")] = None,
+    together: Annotated[
+        bool | None, typer.Option("--together/--in-turn", help="Whether the requests of an event go at the same time.")
+    ] = None,
     file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The same in YAML or JSON; options win over it.")
     ] = None,
@@ -105,6 +108,7 @@ _INPUTS = {
     "server_bandwidth",
     "servers",
     "streams",
+    "together",
 }
 
 

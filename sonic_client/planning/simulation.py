@@ -3,13 +3,14 @@
 Each client has one CPU, one link and `streams` slots; each slot does one event after another: it computes on the CPU
 of the client, whose time varies by `spread`; then the event's requests go one after another: over the client's link, through
 the network (`latency`), into the queue of a server, and back. A server computes one request at a time, in the order of
-arrival. `balanced` gives each request to the server that is free first; otherwise each client stays with one server, as a
-balancer of connections does. What all clients share beside the servers, the link of these, is one more queue.
+arrival. Requests that go together are one. `balanced` gives each request to the server that is free first; otherwise
+each client stays with one server, as a balancer of connections does. What all clients share beside the servers, the link
+of these, is one more queue.
 
-An event that has less than one request stands for the events that share one. An event with very many requests
-is simulated with fewer and longer ones (at most about `MOST_STEPS` requests in all): a queue that is served in turns depends
-little on the size of the pieces. Times that are counted begin when each client has done `WARM_UP` events. The same
-seed gives the same figures on all machines: random numbers are Python's own, and ties in time go by the order of their making.
+An event that has less than one request stands for the events that share one. An event with very many requests is
+simulated with fewer and longer ones (at most about `MOST_STEPS` requests in all): a queue that is served in turns depends
+little on the size of the pieces. Times count when the clients have done `WARM_UP` events each. The same seed gives the
+same figures: random numbers are Python's own, and ties in time go by the order of their making.
 """
 
 from __future__ import annotations
@@ -101,7 +102,8 @@ def simulate(
     """
     lots = random.Random(seed)
     group = max(1, round(1 / inputs.requests))
-    wanted = max(1.0, inputs.requests * group)
+    wanted = 1.0 if inputs.together else max(1.0, inputs.requests * group)
+    streams = round(inputs.streams)
     steps = max(1, min(round(wanted), max(4, MOST_STEPS // (clients * (events + WARM_UP)))))
     cpu = group * inputs.t_client
     link, travel = group * inputs.t_transmit / steps, group * inputs.t_travel / steps
@@ -112,7 +114,7 @@ def simulate(
 
     cpu_free, link_free = [0.0] * clients, [0.0] * clients
     server_free, trunk_free = [0.0] * inputs.servers, 0.0
-    slots = clients * inputs.streams
+    slots = clients * streams
     left, began = [0] * slots, [0.0] * slots
     queue = [(lots.random() * inputs.t_ideal * group, slot, slot, _Stage.EVENT) for slot in range(slots)]
     heapify(queue)
@@ -122,7 +124,7 @@ def simulate(
     total, first = clients * (events + WARM_UP), clients * WARM_UP
     while len(done) < total:
         now, _, slot, stage = heappop(queue)
-        client = slot // inputs.streams
+        client = slot // streams
         if stage == _Stage.BACK:
             left[slot] -= 1
             stage = _Stage.SEND if left[slot] else _Stage.EVENT

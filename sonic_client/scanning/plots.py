@@ -9,7 +9,7 @@ from typing import Any
 
 from evproc.sonic_client.planning.law import event_time
 
-from .points import AXES, TITLES, Measured, Point, Result
+from .points import AXES, TITLES, Measured, Point, Result, said
 from .summary import Line
 
 COLOURS = ("#3f90da", "#bd1f01", "#94a4a2", "#832db6", "#ffa90e", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")
@@ -37,7 +37,7 @@ def _picture(axis: str, varied: Sequence[str], good: Sequence[tuple[Point, Measu
             group = groups.setdefault(tuple(getattr(point, name) for name in others), {})
             group.setdefault(value, []).append(measured)
     for (key, found), colour in zip(groups.items(), COLOURS * (1 + len(groups) // len(COLOURS)), strict=False):
-        name = ", ".join(_said(other, value) for other, value in zip(others, key, strict=True))
+        name = ", ".join(said(other, value) for other, value in zip(others, key, strict=True))
         places = sorted(found)
         _spread(upper, places, [[each.throughput for each in found[place]] for place in places], colour, name)
         median_ms = [[1e3 * each.latency_median_s for each in found[place]] for place in places]
@@ -78,10 +78,3 @@ def _laws(axes: Any, lines: Sequence[Line], most: int) -> None:
             axes.plot(grid, rates, "-", color=colour, linewidth=1, alpha=0.8)
     if any(line.plan is not None for line in lines):
         axes.plot([], [], "-", color="0.4", linewidth=1, label="plan, from the fewest clients")
-
-
-def _said(axis: str, value: Any) -> str:
-    if axis == "latency_s":
-        return f"+{1e3 * value:g} ms"
-    words = {"clients": "{} clients", "batch": "batch {}", "block": "block {}", "streams": "{} streams"}
-    return words[axis].format("auto" if value is None else value)

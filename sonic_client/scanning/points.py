@@ -19,6 +19,15 @@ TITLES = {
 }
 
 
+def said(axis: str, value: Any) -> str:
+    """A value of an axis, as `4 clients` or `+10 ms`; None: what the workflow says."""
+    if axis == "latency_s":
+        return f"+{1e3 * value:g} ms"
+    if axis in ("batch", "block"):
+        return f"{axis} {'auto' if value is None else value}"
+    return f"{'auto' if value is None else value} {axis.removesuffix('s') if value == 1 else axis}"
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """One setting. None: what the workflow says."""
@@ -40,13 +49,10 @@ class Point:
         return (self.batch, self.block, self.streams, self.latency_s)
 
     def __str__(self) -> str:
-        parts = [f"{self.clients} client{'s' if self.clients > 1 else ''}"]
-        parts += [f"batch {self.batch}"] if self.batch is not None else []
-        parts += [f"block {self.block}"] if self.block is not None else []
-        parts += [f"{self.streams} streams"] if self.streams is not None else []
-        parts += [f"+{1e3 * self.latency_s:g} ms"] if self.latency_s else []
-        parts += [f"repeat {self.repeat}"] if self.repeat > 1 else []
-        return ", ".join(parts)
+        named = [name for name in AXES[1:4] if getattr(self, name) is not None]
+        named = ["clients", *named, *(["latency_s"] if self.latency_s else [])]
+        parts = [said(name, getattr(self, name)) for name in named]
+        return ", ".join([*parts, f"repeat {self.repeat}"] if self.repeat > 1 else parts)
 
     @property
     def slug(self) -> str:

@@ -7,7 +7,9 @@ the scan goes on; Ctrl-C ends the clients of the point, and all that was measure
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,7 +19,7 @@ from evproc.framework.errors import ConfigurationError, EvprocError, Fault, Inpu
 
 from .clients import ClientLauncher, tidy
 from .points import Point, Result, as_csv
-from .servers import Servers
+from .servers import Kind, Servers
 from .window import measure
 
 FORM = 1
@@ -137,6 +139,11 @@ def run_scan(
     if not todo:
         return
     with ClientLauncher(Path(setup.workflow), setup.arguments) as launcher:
+        if servers.kind != Kind.fake:  # its first requests take longer than all that come after
+            once = dataclasses.replace(setup, seconds=min(1.0, setup.seconds), warm_up=0.0)
+            first = Folder(folder.path / ".first", once)
+            _measured(first, dataclasses.replace(todo[0], clients=1), servers, inference, launcher)
+            shutil.rmtree(first.path, ignore_errors=True)
         for point in todo:
             told(point, None)
             result = _measured(folder, point, servers, inference, launcher)

@@ -12,7 +12,7 @@ from evproc.framework.errors import EvprocError
 from evproc.sonic_client.planning.inputs import gathered, read_reports
 from evproc.sonic_client.planning.law import PlanInputs, saturation
 
-from .points import Measured, Point, Result
+from .points import AXES, Measured, Point, Result, said
 from .saturation import Saturation, fit_saturation
 
 
@@ -75,9 +75,7 @@ def lines(results: Iterable[Result], reports: dict[Point, Path], instances: int 
 
 
 def _name(key: Sequence[Any], varied: Sequence[int]) -> str:
-    forms = ("batch {}", "block {}", "{} streams", "+{} ms")
-    values = [*key[:3], f"{1e3 * key[3]:g}"]
-    return ", ".join(forms[place].format("auto" if values[place] is None else values[place]) for place in varied)
+    return ", ".join(said(AXES[1 + place], key[place]) for place in varied)
 
 
 def _plan(folders: Sequence[Path], instances: int) -> PlanInputs | None:

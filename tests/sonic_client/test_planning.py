@@ -74,7 +74,7 @@ def table() -> dict[tuple[str, int], tuple[float, float, float]]:
         inputs = nusonic(**changes)
         for clients, seen in measured.items():
             law = event_time(inputs, clients) - inputs.t_client + REST_OF_MODULE
-            simulated = simulate(inputs, clients, balanced=False, events=16).inference_s + REST_OF_MODULE
+            simulated = simulate(inputs, clients, balanced=False, events=8).inference_s + REST_OF_MODULE
             found[name, clients] = seen, law, simulated
     return found
 
@@ -145,7 +145,8 @@ def job(busy: float = 0.4, compute: float | None = 0.004) -> Report:
         "server_queue_s": 0.001,
     }
     services: dict[str, Any] = {"inference": {"models": [model]}, "other": {}}
-    return Report("P", events=100, wall_s=1.0, busy_s=busy, services=services)
+    waiting = 1.0 - busy
+    return Report("P", events=100, wall_s=1.0, busy_s=busy, waiting_external_s=waiting, services=services)
 
 
 def test_reports() -> None:
@@ -153,13 +154,14 @@ def test_reports() -> None:
     found = planning.gathered({}, reports=[job(0.3), job(0.5)], without=Report("P", events=10, wall_s=0.5))
     assert found.t_client == pytest.approx(0.004)
     assert found.t_gpu == pytest.approx(0.002)
-    assert (found.requests, found.data, found.streams) == (0.5, 11_000, 2)
+    assert (found.requests, found.data, found.together) == (0.5, 11_000, True)
+    assert found.t_alone == pytest.approx(0.01), "as measured"
     assert found.latency == pytest.approx((1.6 - 50 * 0.005) / 50)
     assert predict(found).speed_up == pytest.approx(0.05 / found.t_alone)
     with pytest.raises(ConfigurationError, match=r"plan\.t_gpu: is missing"):
         planning.gathered({}, reports=[job(compute=None)])
     with pytest.raises(InputError, match="no requests"):
-        planning.gathered({}, reports=[Report("P", events=1)])
+        planning.gathered({}, reports=[Report("P", events=1, wall_s=1.0)])
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def test_a_point_that_fails_ends_nothing(tmp_path: Path, monkeypatch: pytest.Mon
 
     asked: list[list[int]] = []
     monkeypatch.setattr(scanning, "ClientLauncher", Launcher)
-    servers: Any = type("Servers", (), {"settings": lambda _, latency: ["server=1"]})()
+    servers: Any = type("Servers", (), {"kind": "fake", "settings": lambda _, latency: ["server=1"]})()
     told: list[str] = []
     for _ in range(2):
         folder = Folder.open(tmp_path, SETUP)
