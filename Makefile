@@ -12,7 +12,7 @@ demo-all: .venv/demo-all ## the workflows of all systems at full size, one after
 	$(BIN)/evproc run workflows/em_track_michel.py -o source.events=20
 
 test: .venv/dev ## install, run all tests
-	$(BIN)/pytest --numprocesses 3 --dist worksteal
+	$(BIN)/pytest --numprocesses 3 --dist worksteal --durations 40
 
 lint: .venv/dev ## style and types
 	$(BIN)/ruff check

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from evproc.framework import Block, Parameter, Service
 
@@ -75,8 +75,11 @@ class ServiceConfig(Service.Config):
     retries: int = Parameter(
         1000, description="retries of the whole job that are allowed beside that", placement=True, ge=0
     )
-    shared_memory: bool = Parameter(
-        True, description="whether tensors for a server on this machine go through shared memory", placement=True
+    shared_memory: bool | Annotated[str, StringConstraints(pattern=r"^(system|cuda(:\d+)?)$")] = Parameter(
+        True,
+        description="how tensors go to a server on this machine: true or system, by memory that both map; cuda or "
+        "cuda:1, by that of a GPU; false, by the socket",
+        placement=True,
     )
     connection: Connection = Parameter(
         default_factory=Connection,

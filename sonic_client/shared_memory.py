@@ -26,6 +26,7 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,12 +52,17 @@ _ALIGNED = 64
 _GONE = "Unable to find"
 
 
+def new_name() -> str:
+    """A name that nobody can guess."""
+    return f"evproc-{os.getpid()}-{secrets.token_hex(12)}"
+
+
 class Region:
     """A piece of shared memory that the server has mapped: `name` there, `size` bytes."""
 
     def __init__(self, size: int) -> None:
         """Reserve it. Raises OSError if there is no room."""
-        self.name = f"evproc-{os.getpid()}-{secrets.token_hex(12)}"
+        self.name = new_name()
         self.size = size
         self._path = FOLDER / self.name
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
@@ -78,6 +84,12 @@ class Region:
     def write(self, place: int, data: bytes | memoryview) -> None:
         """Put bytes at a place."""
         self._bytes[place : place + len(data)] = np.frombuffer(data, np.uint8)
+
+    def hand_over(self) -> None:
+        """All is written: the server may look. Here it does at any time."""
+
+    def take_back(self) -> None:
+        """The server has answered. Here its outputs are in place."""
 
     def view(self, place: int, size: int) -> memoryview:
         """The bytes at a place."""
@@ -130,7 +142,10 @@ class SharedMemoryTransport(GrpcTransport):
             return answer
         try:
             request, places = self._request(region, model, version, inputs, outputs, sizes, request_id, priority)
+            region.hand_over()
             data = await self._call("ModelInfer", request, timeout, model)
+            if places:
+                region.take_back()
             if places and untouched(places):
                 raise RequestRejected(f"{ROOM_REFUSED}: not filled")
             answer = kserve.infer_answer(data, outputs, places)
@@ -207,13 +222,13 @@ class SharedMemoryTransport(GrpcTransport):
     async def _register(self, size: int) -> Region | None:
         """Make a region, and let the server map it; None if that cannot be."""
         try:
-            region = Region(size)
+            region = self._reserve(size)
         except OSError as error:
             self.refused = f"no shared memory: {error.strerror}"
             return None
-        request = messages.SystemSharedMemoryRegisterRequest(name=region.name, key=f"/{region.name}", byte_size=size)
+        method, request = self._registration(region)
         try:
-            await self._call("SystemSharedMemoryRegister", request.SerializeToString(), _SETUP_TIMEOUT)
+            await self._call(method, request.SerializeToString(), _SETUP_TIMEOUT)
         except InferenceError as error:
             self.refused = str(error)
             region.close()
@@ -223,6 +238,21 @@ class SharedMemoryTransport(GrpcTransport):
             raise
         region.unlink()
         return region
+
+    def _reserve(self, size: int) -> Region:
+        """A region that the server does not know yet. Raises OSError."""
+        return Region(size)
+
+    def _registration(self, region: Region) -> tuple[str, Any]:
+        """The call that lets the server map a region, and its request."""
+        request = messages.SystemSharedMemoryRegisterRequest(
+            name=region.name, key=f"/{region.name}", byte_size=region.size
+        )
+        return "SystemSharedMemoryRegister", request
+
+    def _removal(self, region: Region) -> tuple[str, Any]:
+        """The call that lets the server forget a region, and its request."""
+        return "SystemSharedMemoryUnregister", messages.SystemSharedMemoryUnregisterRequest(name=region.name)
 
     def _retire(self, region: Region) -> None:
         """A request has failed: the server may still read its region."""
@@ -242,8 +272,8 @@ class SharedMemoryTransport(GrpcTransport):
         regions = [*self._spare, *self._retired]
         try:
             for region in regions if self._channel is not None else ():
-                request = messages.SystemSharedMemoryUnregisterRequest(name=region.name)
-                await self._call("SystemSharedMemoryUnregister", request.SerializeToString(), _SETUP_TIMEOUT)
+                method, request = self._removal(region)
+                await self._call(method, request.SerializeToString(), _SETUP_TIMEOUT)
         except InferenceError:
             pass  # the server is gone, and its maps with it
         finally:

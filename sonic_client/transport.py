@@ -103,21 +103,26 @@ class Transport(Protocol):
         ...
 
 
-def open_transport(url: str, *, shared_memory: bool = True, connection: Connection = DEFAULT) -> Transport:
+def open_transport(url: str, *, shared_memory: bool | str = True, connection: Connection = DEFAULT) -> Transport:
     """The transport for an address; it connects at the first call.
 
-    With `shared_memory`, `grpc` to this machine hands large tensors over through shared memory where the server can.
+    With `shared_memory`, `grpc` to this machine hands large tensors over through shared memory where the server can:
+    that of the system, or of a GPU (`cuda`, `cuda:1`).
     Raises ValueError for a wrong address, and for what `connection` names and is not there or cannot be.
     """
     address = ServerURL.parse(url)
     kind = KINDS[address.kind]
     module, name = kind.module, kind.name
+    named: dict[str, int] = {}
     if address.kind == "grpc" and connection.mode != "async":
         module, name = "blocking_transport", f"{connection.mode.capitalize()}Transport"
     elif shared_memory and address.scheme == "grpc" and address.is_local and connection.compression == "none":
         module, name = "shared_memory", "SharedMemoryTransport"
+        if isinstance(shared_memory, str) and shared_memory.startswith("cuda"):
+            module, name = "cuda_memory", "CudaSharedMemoryTransport"
+            named["device"] = int(shared_memory.partition(":")[2] or 0)
     try:
-        transport: Transport = getattr(import_module(f"{__package__}.{module}"), name)(url, connection)
+        transport: Transport = getattr(import_module(f"{__package__}.{module}"), name)(url, connection, **named)
     except ImportError as error:
         raise ValueError(f"{url}: this transport needs a package that is not installed: {error}") from error
     except ValueError as error:
