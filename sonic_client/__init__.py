@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .embedded import EmbeddedServer
     from .fake import FakeModel, FakeServer
     from .hedging import Hedge
+    from .local_service import LocalService
     from .own_servers import OwnServer, OwnServers
     from .pieces import Pieces
     from .producer import Client, InferenceFilter, InferenceProducer
@@ -39,6 +40,7 @@ _WHERE = {
     "InferenceFilter": "producer",
     "InferenceProducer": "producer",
     "InferenceService": "service",
+    "LocalService": "local_service",
     "ModelMetadata": "tensors",
     "OtherServer": "retry",
     "OwnServer": "own_servers",
@@ -67,6 +69,7 @@ __all__ = [
     "InferenceFilter",
     "InferenceProducer",
     "InferenceService",
+    "LocalService",
     "ModelMetadata",
     "OtherServer",
     "OwnServer",

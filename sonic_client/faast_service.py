@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from grpclib.const import Cardinality, Handler
+from grpclib.encoding.proto import ProtoCodec
 from grpclib.server import Stream
 
 from .protos import trtis as messages
@@ -56,6 +57,8 @@ class WordModel:
 
 class FaastService:
     """The calls, as grpclib takes them. `runs` counts those of the kernel."""
+
+    codec = ProtoCodec()
 
     def __init__(self, models: Mapping[str, WordModel], units: int = 1) -> None:
         self.models = dict(models)

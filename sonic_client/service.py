@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from evproc.framework import Fault, Job, Module
-from evproc.framework.errors import did_you_mean
+from evproc.framework.errors import InferenceError, did_you_mean
 from evproc.framework.observing import Observers
 from evproc.framework.service import Metric
 
@@ -29,6 +29,7 @@ from .figures import InferenceFigures
 from .fleet import Turns
 from .fleet_report import outcome_reports, server_reports
 from .health import Watch
+from .local_service import RunningService
 from .model_queue import ModelQueue, Policy, Server
 from .producer import Client, InferenceWork
 from .retry import RetryBudget
@@ -53,6 +54,8 @@ class InferenceService(ServerTable):
         self._observers = Observers()
         self._budget = RetryBudget(0.0, 0)
         self._watch: Watch | None = None
+        #: the services of our own that are no Triton
+        self._local: list[RunningService] = []
         #: the servers of the job, also after its end
         self._known_servers: dict[str, Server] = {}
 
@@ -67,6 +70,7 @@ class InferenceService(ServerTable):
         self._read_roster()
         faults = [Fault(text, self.label, key, self.where) for key, text in self._roster.faults]
         unreachable = await self._gather_servers()
+        faults.extend(await self._start_local())
         orphans = []
         for module in self._modules.values():
             client: Client = module.config.client
@@ -143,6 +147,31 @@ class InferenceService(ServerTable):
         pairs = [(server, model) for model in sorted(wanted) for server in self._offers.get(model, [])]
         self._changes.grown(await self._counts.look(pairs))
 
+    async def _start_local(self) -> list[Fault]:
+        """Start the services of our own that have a model which a module needs and no server has."""
+        faults = []
+        for number, service in enumerate(self.config.local):
+            wanted = {module.config.client.model for module in self._modules.values()} - set(self._offers)
+            if wanted.isdisjoint(service.models):
+                continue
+            running = RunningService(service.command, service.start_timeout)
+            self._local.append(running)
+            try:
+                await running.start()
+                transport = self._transport(running.url)
+                server = self._add_server(running.url, transport, await transport.models(self.config.connect_timeout))
+            except (InferenceError, ValueError) as error:
+                faults.append(Fault(str(error), self.label, f"local.{number}", self.where))
+                continue
+            server.explain = running.why_ended
+            SERVICE.info("started a service of the job's own, %s", running.url)
+        return faults
+
+    async def _stop_local(self) -> None:
+        """Stop them."""
+        running, self._local = self._local, []
+        await asyncio.gather(*(one.stop() for one in running))
+
     def queue(self, module: InferenceWork) -> ModelQueue:
         """The queue for the model of a module; modules that ask in the same way share one."""
         client: Client = module.config.client
@@ -198,6 +227,7 @@ class InferenceService(ServerTable):
         if self._embedded is not None:
             await self._embedded.stop()
             self._embedded = None
+        await self._stop_local()
         SERVICE.info("closed; connections: %d", len(self._servers))
         self._known_servers, self._servers = self._servers, {}
         self._offers.clear()

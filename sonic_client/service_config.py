@@ -10,6 +10,7 @@ from evproc.framework import Block, Parameter, Service
 
 from .circuit import CircuitBreaker
 from .connection import Connection
+from .local_service import LocalService
 
 
 class Fallback(Block):
@@ -41,6 +42,11 @@ class ServiceConfig(Service.Config):
     )
     fallback: Fallback | None = Parameter(
         None, description="server to start for models that no server has", placement=True
+    )
+    local: list[LocalService] = Parameter(
+        default_factory=list,
+        description="services to start for models that no server has: commands that say where they listen",
+        placement=True,
     )
     in_flight: Annotated[int, Field(ge=1)] | Literal["auto"] = Parameter(
         "auto",

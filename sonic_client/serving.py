@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from grpclib.encoding.proto import ProtoCodec
 from grpclib.server import Server
 
 LISTENING = "listening on "
@@ -21,9 +20,11 @@ LISTENING = "listening on "
 async def served(service: Any, scheme: str, port: int = 0, path: str = "") -> AsyncIterator[str]:
     """The address of a service, which answers on 127.0.0.1 within this block; port 0 is a free one.
 
+    service: what grpclib serves, with a `codec` for its messages and a `close()`
+
     raises: OSError if the port is taken
     """
-    server = Server([service], codec=ProtoCodec())
+    server = Server([service], codec=service.codec)
     await server.start("127.0.0.1", port)
     assert isinstance(server._server, asyncio.Server)
     number = server._server.sockets[0].getsockname()[1]

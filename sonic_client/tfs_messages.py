@@ -112,15 +112,33 @@ def _shape(shape: tuple[int, ...]) -> list[Piece]:
 
 def predict_answer(data: bytes) -> dict[str, Array]:
     """All outputs of the bytes of a PredictResponse, by name. Raises ValueError for what cannot be."""
+    return _tensors(data, 1, "output")
+
+
+def predict_inputs(data: bytes) -> dict[str, Array]:
+    """All inputs of the bytes of a PredictRequest, by name. Raises ValueError for what cannot be."""
+    return _tensors(data, 2, "input")
+
+
+def predict_response(outputs: Mapping[str, Array]) -> bytes:
+    """The bytes of a PredictResponse. Raises ValueError for an array it cannot carry."""
+    parts: list[Piece] = []
+    for name, array in outputs.items():
+        parts += _field(1, [*_field(1, [name.encode()]), *_field(2, _tensor(array))])
+    return b"".join(parts)
+
+
+def _tensors(data: bytes, wanted: int, kind: str) -> dict[str, Array]:
+    """The entries of a map of tensors, which is the field `wanted`."""
     answer = {}
     for field, _, entry in message_fields(memoryview(data)):
-        if field == 1:
+        if field == wanted:
             parts = {number: content for number, _, content in message_fields(entry)}
             name = bytes(parts.get(1, b"")).decode(errors="replace")
             try:
                 answer[name] = _array(parts.get(2, memoryview(b"")))
             except ValueError as error:
-                raise ValueError(f"output '{name}': {error}") from None
+                raise ValueError(f"{kind} '{name}': {error}") from None
     return answer
 
 

@@ -175,13 +175,22 @@ class FpgaLibrary:
 
 
 def make_version(folder: Path, design: FixedDesign | None = None) -> Path:
-    """Put the library, and the backend that calls it, into a version's folder of a model repository; returns it."""
-    library = compiled(design)
-    folder.mkdir(parents=True, exist_ok=True)
-    for source, name in ((library, f"{NAME}.so"), (BACKEND, "model.py")):
-        part = folder / f".{name}.{os.getpid()}.part"
-        part.write_bytes(source.read_bytes())
-        part.replace(folder / name)
+    """Put the library, and the backend that calls it, into a version's folder of a model repository; returns it.
+
+    One that is there whole stays as it is. Raises ServerUnavailable if the library cannot be made, OSError for the folder.
+    """
+    if not (folder / "model.py").exists():
+        library = compiled(design)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as part:
+            (made := Path(part) / "version").mkdir()
+            (made / f"{NAME}.so").write_bytes(library.read_bytes())
+            (made / "model.py").write_bytes(BACKEND.read_bytes())
+            try:
+                made.rename(folder)
+            except OSError:
+                if not (folder / "model.py").exists():  # else somebody else was first
+                    raise
     return folder
 
 
