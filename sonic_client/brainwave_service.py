@@ -84,7 +84,7 @@ def onnx_function(path: Path, threads: int = 1) -> Callable[[Array], Array]:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session: Any = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
     first = session.get_outputs()[0].name
 

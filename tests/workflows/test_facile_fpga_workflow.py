@@ -35,7 +35,7 @@ CASES = ("triton", "fpga", "faast", "brainwave")
 @contextmanager
 def in_a_thread(make: Callable[[], Any], scheme: str, path: str = "") -> Iterator[str]:
     """The address of a service that answers in a thread of its own."""
-    ready: Future[tuple[str, Callable[[], None]]] = Future()
+    ready: Future[tuple[str, Callable[[], object]]] = Future()
 
     async def main() -> None:
         ended, loop = asyncio.Event(), asyncio.get_running_loop()
