@@ -10,6 +10,8 @@ demo: .venv/demo ## install, start a Triton server, run the main job
 demo-all: .venv/demo-all ## the workflows of all systems at full size, one after another; trains what is not shipped
 	$(BIN)/evproc run workflows/facile.py -o source.channels=16000
 	$(BIN)/evproc run workflows/em_track_michel.py -o source.events=20
+	@for case in fpga faast brainwave; do $(BIN)/evproc run workflows/facile_fpga.py -o energy.case=$$case -o source.channels=16000 || exit 1; done
+	$(BIN)/python -m evproc.producers.facile.fpga_performance --plot output/fpga.png --hls4ml
 
 test: .venv/dev ## install, run all tests
 	$(BIN)/pytest --numprocesses 3 --dist worksteal --durations 40
@@ -38,7 +40,7 @@ clean: ## remove what the workflows and the targets made
 	@touch $@
 
 .venv/demo-all: .venv/demo
-	$(BIN)/python -m pip install --quiet --editable '.[server,plot,systems,train]'
+	$(BIN)/python -m pip install --quiet --editable '.[server,plot,systems,train,fpga]'
 	@touch $@
 
 .venv/dev: .venv/bin/python pyproject.toml

@@ -26,6 +26,7 @@ from evproc.producers.facile.fpga_design import (
     shipped_design,
 )
 from evproc.producers.facile.fpga_library import FpgaLibrary, compiled, hls_graph
+from evproc.producers.facile.fpga_performance import difference_table, plot_difference
 from evproc.producers.facile.fpga_producer import FpgaFacileProducer
 from evproc.producers.facile.fpga_words import feature_words, padded_rows, word_energies
 from evproc.producers.facile.sample import make_channels
@@ -118,7 +119,7 @@ def test_the_library_is_the_design_in_whole_numbers(library: FpgaLibrary) -> Non
 
 
 def test_how_far_it_is_from_the_float_network(shipped_model: Callable[[str], Model]) -> None:
-    """The bound of docs/fpga.md: half of the channels within 10 MeV, 99 % within 0.12 GeV, all within 0.2 GeV + 3 %."""
+    """The bound of docs/fpga.md: half of the channels within 10 MeV, 99 % within 0.12, all within 0.25 GeV + 0.1 %."""
     features = channel_features(make_channels(16_000, HELD_OUT))
     floats = shipped_model("facile")(features)[:, 0]
     words = feature_words(features)
@@ -126,9 +127,9 @@ def test_how_far_it_is_from_the_float_network(shipped_model: Callable[[str], Mod
     difference = np.abs(fixed - floats)
     assert np.quantile(difference, 0.5) < 0.010
     assert np.quantile(difference, 0.99) < 0.12
-    assert (difference < 0.2 + 0.03 * floats).all()
+    assert (difference < 0.25 + 0.001 * floats).all()
     clipped = (np.abs(words.view(np.int16).astype(int)) >= 32767).any(axis=1)
-    assert clipped.mean() < 1e-3
+    assert clipped.mean() < 5e-4
 
 
 def test_it_is_compiled_once(library: FpgaLibrary, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -167,3 +168,15 @@ def test_the_module_gives_the_energies_of_its_channels() -> None:
         expected = emulate(design, feature_words(channel_features(event["HBHEChannel"]))).view(np.uint16)
         assert energies.dtype == np.float32
         assert energies.tobytes() == others.tobytes() == word_energies(expected).clip(np.float32(0.01)).tobytes()
+
+
+def test_the_table_and_the_picture(tmp_path: Path) -> None:
+    """Each bin that has any has its channels and differences in MeV; the picture is drawn."""
+    true = np.array([0.15, 0.3, 300.0, 0.0], np.float32)
+    floats = np.array([0.15, 0.3, 300.0, 0.02], np.float32)
+    table = difference_table(true, floats, floats + np.float32(0.25), edges=(0.1, 1.0, 10.0, 400.0)).splitlines()
+    assert [line.split("|")[1].strip() for line in table[2:]] == ["0.1-1", "10-400", "all above 0.1", "all"]
+    assert [line.split("|")[2].strip() for line in table[2:]] == ["2", "1", "3", "4"]
+    assert table[2].split("|")[3].strip() == "250.0"
+    plot_difference(floats, floats, tmp_path / "fpga.png")
+    assert (tmp_path / "fpga.png").read_bytes().startswith(b"\x89PNG")
