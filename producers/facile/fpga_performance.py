@@ -88,7 +88,7 @@ def plot_difference(floats: Floats, fixed: Floats, path: Path) -> None:
         if inside.sum() > 20:
             centres.append(np.sqrt(low * high))
             bands.append(np.quantile(fixed[inside] - floats[inside], [0.005, 0.16, 0.5, 0.84, 0.995]) * 1000)
-    table = np.array(bands).T
+    table = np.array(bands).reshape(-1, 5).T
     right.fill_between(centres, table[0], table[4], alpha=0.25, label="99 % of the channels")
     right.fill_between(centres, table[1], table[3], alpha=0.5, label="68 %")
     right.plot(centres, table[2], color="black", label="median")

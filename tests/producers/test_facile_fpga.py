@@ -178,5 +178,6 @@ def test_the_table_and_the_picture(tmp_path: Path) -> None:
     assert [line.split("|")[1].strip() for line in table[2:]] == ["0.1-1", "10-400", "all above 0.1", "all"]
     assert [line.split("|")[2].strip() for line in table[2:]] == ["2", "1", "3", "4"]
     assert table[2].split("|")[3].strip() == "250.0"
-    plot_difference(floats, floats, tmp_path / "fpga.png")
+    floats = np.geomspace(0.1, 300.0, 1000, dtype=np.float32)
+    plot_difference(floats, floats * np.float32(1.01), tmp_path / "fpga.png")
     assert (tmp_path / "fpga.png").read_bytes().startswith(b"\x89PNG")
