@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from onnx import numpy_helper
 
 from evproc.producers.top_tagger import resnet50, small_cnn
 from evproc.producers.top_tagger.setup import make_resnet50, weights_of
+from evproc.sonic_client.brainwave_service import BrainwaveService, onnx_function
+from evproc.sonic_client.serving import served
+from evproc.sonic_client.transport import open_transport
 
 from .test_facile_model import messages, server_configuration
 
@@ -123,3 +127,18 @@ def test_the_server_configuration_agrees_with_the_interface(name: str) -> None:
     assert (image.name, list(image.dims), image.data_type) == ("image", [224, 224, 3], messages.TYPE_FP32)
     assert (scores.name, list(scores.dims), scores.data_type) == ("scores", [2], messages.TYPE_FP32)
     assert config.max_batch_size * 224 * 224 * 3 * 4 < 64e6
+
+
+def test_resnet50_behind_brainwave(resnet_file: Path) -> None:
+    """As a Brainwave service: the key of CMS's client, and the scores that onnxruntime gives here, bit for bit."""
+    function, image = onnx_function(resnet_file), some_images(1)
+
+    async def ask() -> Any:
+        async with served(BrainwaveService(function), "brainwave", path="/resnet50") as address:
+            transport = open_transport(address)
+            try:
+                return await transport.infer("resnet50", "", {"Placeholder:0": image}, ["scores"], timeout=60.0)
+            finally:
+                await transport.close()
+
+    assert asyncio.run(ask())["scores"].tobytes() == run(resnet_file, image).tobytes()
