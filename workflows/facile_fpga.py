@@ -40,8 +40,8 @@ class FpgaOnTriton(FpgaFacileProducer):
         if self.config.models and not version.exists():
             from evproc.producers.facile.fpga_library import make_version
 
+            print(f"making {version}: FACILE's FPGA design, compiled by hls4ml and g++", flush=True)  # noqa: T201
             make_version(version)
-            self.warnings.append(f"{version} was made: FACILE's FPGA design, compiled by hls4ml and g++")
         return super().check()
 
 
