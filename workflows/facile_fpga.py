@@ -1,4 +1,4 @@
-"""FACILE on four kinds of service: one switch, the same products.
+"""The main job, facile.py, on four kinds of service: one switch, the same products.
 
     evproc run workflows/facile_fpga.py                                # float network on Triton (CPU, or a GPU's)
     evproc run workflows/facile_fpga.py -o energy.case=fpga            # the FPGA design, as a model on Triton
@@ -11,11 +11,9 @@ named as any server is: `-o energy.case=faast -o energy.faast.client.model=facil
 
 from pathlib import Path as FilePath
 
-from evproc.framework import EndPath, Fault, Parameter, Path, Process, SwitchProducer
-from evproc.modules import NtupleOutput, ScalarSumFilter
-from evproc.producers.facile import ChargeSumProducer, FacilePerformance, FacileProducer, FpgaFacileProducer
-from evproc.sonic_client import Client, Connection, Fallback, InferenceService, LocalService
-from evproc.workflows.facile import ToySource
+from evproc.framework import Fault, Parameter, Process, SwitchProducer
+from evproc.producers.facile import FacileProducer, FpgaFacileProducer
+from evproc.sonic_client import Client, Connection, LocalService
 
 HERE = FilePath(__file__).resolve().parent
 REPOSITORY = HERE.parent / "models"
@@ -46,24 +44,10 @@ class FpgaOnTriton(FpgaFacileProducer):
 
 
 process = Process("FACILE_FPGA")
-process.source = ToySource(events=20)
-process.inference = InferenceService(
-    fallback=Fallback(models=str(REPOSITORY)),
-    local=[
-        LocalService(
-            models=["facile_faast"],
-            command=["python", "-m", "evproc.producers.facile.faast_server", "--model", "facile_faast"],
-        ),
-        LocalService(
-            models=["facile_brainwave"],
-            command=[
-                *("python", "-m", "evproc.sonic_client.brainwave_service", str(REPOSITORY / "facile/1/model.onnx")),
-                *("--name", "facile_brainwave", "--key", "input"),
-            ],
-        ),
-    ],
-    connection=Connection(descriptions=str(HERE / "descriptions")),
-)
+process.load("facile.py")
+process.source.set(events=20)
+process.plot.set(plot=str(OUTPUT / "facile_fpga.png"))
+process.out.set(file=str(OUTPUT / "facile_fpga.root"))
 
 process.energy = SwitchProducer(
     triton=FacileProducer(client=Client(model="facile")),
@@ -72,10 +56,23 @@ process.energy = SwitchProducer(
     brainwave=FacileProducer(client=Client(model="facile_brainwave")),
     case="triton",
 )
-process.charge_sum = ChargeSumProducer()
-process.busy = ScalarSumFilter(of="energy", above=50.0)
-process.plot = FacilePerformance(plot=str(OUTPUT / "facile_fpga.png"))
-process.out = NtupleOutput(file=str(OUTPUT / "facile_fpga.root"), keep=["energy", "charge_sum"], select=["reco"])
 
-process.reco = Path(process.energy, process.busy)
-process.end = EndPath(process.plot, process.out)
+FAAST = ["python", "-m", "evproc.producers.facile.faast_server", "--model", "facile_faast"]
+NETWORK = str(REPOSITORY / "facile" / "1" / "model.onnx")
+BRAINWAVE = [
+    "python",
+    "-m",
+    "evproc.sonic_client.brainwave_service",
+    NETWORK,
+    "--name",
+    "facile_brainwave",
+    "--key",
+    "input",
+]
+process.inference.set(
+    local=[
+        LocalService(models=["facile_faast"], command=FAAST),
+        LocalService(models=["facile_brainwave"], command=BRAINWAVE),
+    ],
+    connection=Connection(descriptions=str(HERE / "descriptions")),
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import runpy
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from evproc.framework import EndPath
+from evproc.framework.loading import load
 from evproc.producers.facile.features import channel_features
 from evproc.producers.facile.fpga_design import emulate, shipped_design
 from evproc.producers.facile.fpga_library import FpgaLibrary, compiled, make_version
@@ -23,12 +25,14 @@ from evproc.producers.facile.fpga_words import feature_words, word_energies
 from evproc.sonic_client.brainwave_service import BrainwaveService, onnx_function
 from evproc.sonic_client.embedded import EmbeddedServer
 from evproc.sonic_client.faast_service import FaastService, WordModel
+from evproc.sonic_client.repository import read_metadata
 from evproc.sonic_client.serving import served
-from tests.workflows.conftest import MODELS, assert_same, branches, configured
+from tests.workflows.conftest import MODELS, WORKFLOWS, assert_same, branches, configured
 from tests.workflows.test_facile_workflow import local_energies, sample_channels
 
 SMALL = {"source.events": 12, "source.channels": 40, "busy.above": -1.0}
 SAMPLE = "output/hcal-12x40-seed1.root"
+RESNET = "resnet50_top_tagger"
 CASES = ("triton", "fpga", "faast", "brainwave")
 
 
@@ -132,3 +136,27 @@ def test_a_stranger_needs_no_server(folder: Path) -> None:
     with socket.socket() as probe:
         assert probe.connect_ex((host, int(port))) != 0, "it has ended with the job"
     assert len(branches("output/facile_fpga.root")["event"]) == 12
+
+
+@pytest.mark.parametrize(("described", "model"), [("facile_brainwave", "facile"), ("resnet50_brainwave", RESNET)])
+def test_descriptions_are_those_of_the_models(described: str, model: str) -> None:
+    """What stands for a description that the protocol lacks has the tensors of the network behind it."""
+    said, there = read_metadata(WORKFLOWS / "descriptions", described), read_metadata(MODELS, model)
+    assert (said.inputs, said.outputs) == (there.inputs, there.outputs)
+
+
+def test_the_top_tagger_on_brainwave(folder: Path) -> None:
+    """The customise function gives the workflow a service with ResNet-50 alone, and a module that asks it."""
+    changes = runpy.run_path(str(WORKFLOWS / "changes" / "brainwave.py"))
+    network = folder / RESNET / "1" / "model.onnx"
+    network.parent.mkdir(parents=True)
+    network.touch()
+    changes["brainwave"].__globals__["REPOSITORY"] = folder
+    process = load(WORKFLOWS / "top_tagger.py", ["--network", "resnet50", "--file", "none.root"])
+    process.customise(changes["brainwave"])
+    (service,) = process.inference.config.local
+    assert service.models == [process.top_score.config.client.model] == ["resnet50_brainwave"]
+    assert str(network) in service.command
+    assert (
+        read_metadata(Path(process.inference.config.connection.descriptions), "resnet50_brainwave").max_batch_size == 1
+    )
