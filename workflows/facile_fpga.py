@@ -51,8 +51,8 @@ process.out.set(file=str(OUTPUT / "facile_fpga.root"))
 
 process.energy = SwitchProducer(
     triton=FacileProducer(client=Client(model="facile")),
-    fpga=FpgaOnTriton(client=Client(model="facile_fpga")),
-    faast=FpgaFacileProducer(client=Client(model="facile_faast")),
+    fpga=FpgaOnTriton(client=Client(model="facile_fpga", timeout=300.0)),
+    faast=FpgaFacileProducer(client=Client(model="facile_faast", timeout=300.0)),
     brainwave=FacileProducer(client=Client(model="facile_brainwave")),
     case="triton",
 )
