@@ -18,18 +18,17 @@ import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from evproc.producers.onnx_graph import write_onnx
 
-from .images import jet_images
 from .network import Parameters
 from .performance import performance_text, plot_roc, roc_curve
-from .sample import JETS, LINKS, PARTICLES
-from .small_cnn import CONTRAST, CONVOLUTIONS, DENSE, POOLED_SIDE, small_cnn_model, small_cnn_parameters
+from .reading import read_images
+from .small_cnn import CONTRAST, CONVOLUTIONS, DENSE, small_cnn_model, small_cnn_parameters
 
 if TYPE_CHECKING:
     import torch  # pyright: ignore[reportMissingImports]
@@ -38,42 +37,6 @@ Floats = npt.NDArray[np.float32]
 
 BATCH = 128
 LEARNING_RATE = 2e-3
-PIECE = 2000
-"""Events read at a time."""
-
-
-def read_images(path: str | Path, side: int = POOLED_SIDE) -> tuple[Floats, npt.NDArray[np.int32]]:
-    """The pictures of a sample's jets whose label is certain.
-
-    returns: images (jets, side, side) float32, labels (jets,) int32: 1 top, 0 QCD
-    """
-    import uproot
-
-    iterate: Any = uproot.iterate
-    names = [*(f"{JETS}_{name}" for name in ("pt", "eta", "phi", "label"))]
-    names += [f"{PARTICLES}_{name}" for name in ("pt", "eta", "phi")] + [f"{LINKS}_jetIdx"]
-    images: list[Floats] = []
-    labels: list[npt.NDArray[np.int32]] = []
-    for piece in iterate({str(path): "Events"}, names, step_size=PIECE, library="ak"):
-        found = _images_of(piece, side)
-        certain = found[1] >= 0
-        images.append(found[0][certain])
-        labels.append(found[1][certain])
-    return np.concatenate(images), np.concatenate(labels)
-
-
-def _images_of(piece: Any, side: int) -> tuple[Floats, npt.NDArray[np.int32]]:
-    """Pictures and labels of all jets of some events; in our samples, particles are listed jet by jet."""
-    import awkward as ak
-
-    flat = {name: ak.to_numpy(ak.flatten(piece[name])) for name in ak.fields(piece)}
-    jets = ak.to_numpy(ak.num(piece[f"{JETS}_pt"]))
-    first = np.concatenate([[0], np.cumsum(jets)[:-1]])
-    owner = flat[f"{LINKS}_jetIdx"] + np.repeat(first, ak.to_numpy(ak.num(piece[f"{LINKS}_jetIdx"])))
-    jet_pt, jet_eta, jet_phi = (flat[f"{JETS}_{name}"] for name in ("pt", "eta", "phi"))
-    pt, eta, phi = (flat[f"{PARTICLES}_{name}"] for name in ("pt", "eta", "phi"))
-    images = jet_images(jet_pt, jet_eta, jet_phi, pt, eta, phi, owner, side=side)
-    return images[..., 0], flat[f"{JETS}_label"]
 
 
 def torch_network(parameters: Parameters) -> torch.nn.Sequential:
@@ -125,7 +88,7 @@ def train(images: Floats, labels: npt.NDArray[np.int32], *, seed: int, epochs: i
         order, mean = torch.randperm(len(inputs)), 0.0
         for step in range(steps):
             batch = order[step * BATCH : (step + 1) * BATCH]
-            loss = cost(network(_turned(inputs[batch])), target[batch])
+            loss = cost(network(turned(inputs[batch])), target[batch])
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -135,7 +98,7 @@ def train(images: Floats, labels: npt.NDArray[np.int32], *, seed: int, epochs: i
     return network
 
 
-def _turned(batch: torch.Tensor) -> torch.Tensor:
+def turned(batch: torch.Tensor) -> torch.Tensor:
     """A batch turned and mirrored at random, all pictures alike."""
     import torch  # pyright: ignore[reportMissingImports]
 

@@ -11,6 +11,7 @@ import pytest
 
 from evproc.framework.errors import OutputError
 from evproc.producers.top_tagger.generation import Record, jet_events, kinematics, labels_of, top_decays
+from evproc.producers.top_tagger.reading import read_images, read_pixels
 from evproc.producers.top_tagger.sample import make_sample
 from tests.root_files import open_root
 
@@ -47,6 +48,18 @@ def test_jets_are_what_the_essay_says(sample: Path) -> None:
             total = momenta[:, event.FatJetPFCands_jetIdx.to_numpy() == jet].sum(axis=1)
             for name, value in kinematics(total[:, np.newaxis]).items():
                 assert event[f"FatJet_{name}"][jet] == pytest.approx(value[0], rel=2e-4, abs=1e-4), name
+
+
+def test_training_reads_what_was_written(sample: Path) -> None:
+    """Jets of certain label, in order, as pictures or as lists of pixels that make the same pictures."""
+    coarse, labels = read_images(sample)
+    pixels = read_pixels(sample)
+    written = ak.to_numpy(ak.flatten(arrays(sample).FatJet_label))
+    assert labels.tolist() == pixels.labels.tolist() == written[written >= 0].tolist()
+    fine = pixels.images(np.arange(len(labels)))
+    assert fine.reshape(-1, 32, 7, 32, 7).sum(axis=(2, 4)) == pytest.approx(coarse, abs=1e-5)
+    assert 0.8 < fine.sum(axis=(1, 2)).min() < fine.sum(axis=(1, 2)).max() < 1.5
+    assert pixels.images(np.array([2, 0])).tobytes() == fine[[2, 0]].tobytes()
 
 
 def test_neutrinos_are_not_seen(sample: Path) -> None:
