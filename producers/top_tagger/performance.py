@@ -129,7 +129,7 @@ def plot_images(images: dict[str, tuple[Doubles, int]], path: str | Path) -> Pat
         from matplotlib.colors import LogNorm
 
         norm = LogNorm(1e-4 * highest, highest)
-        panels = figure.subplots(1, len(images), squeeze=False, gridspec_kw={"wspace": 0.5})[0]
+        panels = figure.subplots(1, len(images), squeeze=False, gridspec_kw={"wspace": 0.35})[0]
         for axes, (title, (_, jets)) in zip(panels, images.items(), strict=True):
             seen = np.maximum(averages[title], 1e-4 * highest).T
             drawn = axes.imshow(seen, origin="lower", extent=edges, norm=norm, interpolation="nearest")
@@ -138,7 +138,7 @@ def plot_images(images: dict[str, tuple[Doubles, int]], path: str | Path) -> Pat
             axes.text(0.0, 1.02, f"{title}: mean of {jets:,} jets", transform=axes.transAxes, fontsize=20)
             figure.colorbar(drawn, ax=axes, label="fraction of the jet's pT, per pixel")
 
-    return _drawn(draw, path, (11 * len(images), 8))
+    return _drawn(draw, path, (10.5 * len(images), 8))
 
 
 def _drawn(draw: Callable[[Any], None], path: str | Path, size: tuple[float, float]) -> Path:

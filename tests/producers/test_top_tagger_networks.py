@@ -18,6 +18,7 @@ from evproc.sonic_client.brainwave_service import BrainwaveService, onnx_functio
 from evproc.sonic_client.serving import served
 from evproc.sonic_client.transport import open_transport
 
+from .conftest import MODELS
 from .test_facile_model import messages, server_configuration
 
 
@@ -118,7 +119,19 @@ def test_the_small_network_sees_only_sums_of_pixels() -> None:
     assert scores[2] != pytest.approx(scores[0], rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["resnet50_top_tagger"])
+def test_the_shipped_network_is_the_table() -> None:
+    """The small network's file has the parameters of the table and two constants, and says that it was trained."""
+    path = MODELS / "top_tagger" / "1" / "model.onnx"
+    graph = onnx.load(path).graph
+    sizes = {each.name: int(np.prod(each.dims)) for each in graph.initializer}
+    assert sizes.pop("contrast") == sizes.pop("one") == 1
+    assert sum(sizes.values()) == 77_058
+    assert sizes == {name: array.size for name, array in small_cnn.small_cnn_parameters().items()}
+    assert weights_of(path) == "trained"
+    assert path.stat().st_size < 1e6
+
+
+@pytest.mark.parametrize("name", ["resnet50_top_tagger", "top_tagger"])
 def test_the_server_configuration_agrees_with_the_interface(name: str) -> None:
     """Triton's configuration names the tensors, types and shapes of the files; 32 pictures fit into one message."""
     config = server_configuration(name)

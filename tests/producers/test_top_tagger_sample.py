@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ import pytest
 
 from evproc.framework.errors import OutputError
 from evproc.producers.top_tagger.generation import Record, jet_events, kinematics, labels_of, top_decays
+from evproc.producers.top_tagger.performance import roc_curve
 from evproc.producers.top_tagger.reading import read_images, read_pixels
 from evproc.producers.top_tagger.sample import make_sample
 from tests.root_files import open_root
+
+from .conftest import Model
 
 SEED, EVENTS = 7, 10
 
@@ -60,6 +64,14 @@ def test_training_reads_what_was_written(sample: Path) -> None:
     assert fine.reshape(-1, 32, 7, 32, 7).sum(axis=(2, 4)) == pytest.approx(coarse, abs=1e-5)
     assert 0.8 < fine.sum(axis=(1, 2)).min() < fine.sum(axis=(1, 2)).max() < 1.5
     assert pixels.images(np.array([2, 0])).tobytes() == fine[[2, 0]].tobytes()
+
+
+def test_the_shipped_network_knows_tops(sample: Path, shipped_model: Callable[[str], Model]) -> None:
+    """On jets that it was never trained on, tops have the higher scores: an area of at least 0.9 even on a few."""
+    pixels = read_pixels(sample)
+    pictures = np.repeat(pixels.images(np.arange(len(pixels.labels)))[..., np.newaxis], 3, axis=3)
+    roc = roc_curve(shipped_model("top_tagger")(pictures)[:, 1], pixels.labels)
+    assert roc.area > 0.9, roc.counts
 
 
 def test_neutrinos_are_not_seen(sample: Path) -> None:

@@ -14,11 +14,9 @@ import numpy as np
 import pytest
 
 from evproc.framework.loading import load
-from evproc.producers.onnx_graph import write_onnx
 from evproc.producers.top_tagger.producer import images_of
 from evproc.producers.top_tagger.sample import make_sample
 from evproc.producers.top_tagger.setup import make_resnet50, weights_of
-from evproc.producers.top_tagger.small_cnn import small_cnn_model, small_cnn_parameters
 from evproc.sonic_client.embedded import EmbeddedServer
 from tests.workflows.conftest import MODELS, WORKFLOWS, Done, branches, open_root
 
@@ -33,7 +31,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("top_tagger", RESNET):
         (folder / name).mkdir()
         shutil.copy(MODELS / name / "config.pbtxt", folder / name)
-    write_onnx(small_cnn_model(small_cnn_parameters()), folder / "top_tagger" / "1" / "model.onnx")
+    shutil.copytree(MODELS / "top_tagger" / "1", folder / "top_tagger" / "1")
     return folder
 
 
