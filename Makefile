@@ -12,6 +12,8 @@ demo-all: .venv/demo-all ## the workflows of all systems at full size, one after
 	$(BIN)/evproc run workflows/em_track_michel.py -o source.events=20
 	@for case in fpga faast brainwave; do $(BIN)/evproc run workflows/facile_fpga.py -o energy.case=$$case -o source.channels=16000 || exit 1; done
 	$(BIN)/python -m evproc.producers.facile.fpga_performance --plot output/fpga.png --hls4ml
+	$(BIN)/evproc run workflows/top_tagger.py --events 2000
+	$(BIN)/evproc run workflows/top_tagger.py --network resnet50 --events 50
 
 test: .venv/dev ## install, run all tests
 	$(BIN)/pytest --numprocesses 3 --dist worksteal --durations 40

@@ -2,15 +2,14 @@
 
     python -m evproc.producers.top_tagger.sample jets.root --events 100000 --seed 1000001
     python -m evproc.producers.top_tagger.sample held_out.root --events 6000 --seed 2000001
-    python -m evproc.producers.top_tagger.resnet50_training jets.root --held-out held_out.root \
-        --output models/resnet50_top_tagger/1/model.onnx
+    python -m evproc.producers.top_tagger.resnet50_training jets.root --held-out held_out.root --output resnet50.onnx
 
 The recipe is that of the paper of the network (arXiv:1512.03385): stochastic gradient descent with momentum 0.9, weight decay
 1e-4, batches of 128, a learning rate of up to 0.1, here in one cycle; pictures are turned and mirrored at random. The model's
-note `weights` becomes "trained". Nobody has run it at length yet: the network that the set-up step makes is untrained.
-Without a GPU it works too, at 1 s for each picture and epoch.
+note `weights` becomes "trained"; the file belongs into models/resnet50_top_tagger/1/model.onnx. No run of it is published:
+the network that the set-up step makes is untrained.
 
-Pictures are kept as lists of pixels and filled batch by batch: 100,000 jets are 100 MB instead of 20 GB.
+Pictures are kept as lists of pixels and filled batch by batch: 100,000 jets are below 100 MB instead of 20 GB.
 """
 
 from __future__ import annotations
