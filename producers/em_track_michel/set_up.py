@@ -90,12 +90,18 @@ def main(arguments: list[str] | None = None) -> None:
     if find_spec("onnx") is None:
         parser.error("onnx is not installed, and writes the file: pip install 'evproc[systems]'")
     begin = time.perf_counter()
-    if chosen.untrained or not can_train():
-        make_untrained(path, chosen.seed)
-        which = f"{UNTRAINED}: " + ("as asked for" if chosen.untrained else "torch is not installed (evproc[train])")
-    else:
-        make_trained(path, chosen.seed, chosen.events, chosen.epochs)
-        which = TRAINED
+    try:
+        path.parent.mkdir(exist_ok=True)
+        if chosen.untrained or not can_train():
+            make_untrained(path, chosen.seed)
+            which = f"{UNTRAINED}: " + (
+                "as asked for" if chosen.untrained else "torch is not installed (evproc[train])"
+            )
+        else:
+            make_trained(path, chosen.seed, chosen.events, chosen.epochs)
+            which = TRAINED
+    except OSError as error:
+        parser.error(f"cannot write {path}: {error.strerror}")
     size = os.path.getsize(path) / 1e6  # noqa: PTH202
     print(f"{path}: {size:.1f} MB, {which}, after {time.perf_counter() - begin:.0f} s")  # noqa: T201
 

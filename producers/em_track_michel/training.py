@@ -1,8 +1,8 @@
 """Trains the EmTrackMichelId network on the toy; `set_up` calls it, and writes the ONNX file.
 
-The problem: the published recipe (SGD with Nesterov momentum, millions of patches) takes a GPU for hours, and what takes the
-time on a CPU is not where the parameters are: for a batch of 128 the convolution's 92,928 features of each patch (48 MB) are
-written and read again by every step behind it, and drawing a dropout mask of that size alone took half of the time.
+The problem: training must take minutes on one core, and what takes the time is not where the parameters are: for a batch of
+128 the convolution's 92,928 features of each patch (48 MB) are written and read again by every step behind it, and drawing
+a dropout mask of that size alone took as long as the rest of the forward pass.
 
 The policy: the published network, loss (categorical cross-entropy with weight 0.1, squared error of the Michel output with
 weight 1) and dropout (0.2), but

@@ -120,11 +120,17 @@ def test_parameters_must_fit() -> None:
 
 
 def test_the_set_up_step_wants_a_repository(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It writes nothing where there is no configuration of the model."""
+    """It writes nothing where there is no configuration of the model; where it cannot write, it says so before training."""
     with pytest.raises(SystemExit):
         set_up.main(["--models", str(tmp_path)])
     assert "has no em_track_michel/config.pbtxt" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / MODEL).mkdir()
+    (tmp_path / MODEL / "config.pbtxt").touch()
+    (tmp_path / MODEL / "1").write_text("no folder")
+    with pytest.raises(SystemExit):
+        set_up.main(["--models", str(tmp_path)])
+    assert "cannot write" in capsys.readouterr().err
 
 
 def test_a_trained_network_is_the_one_that_is_written(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evproc.framework import Event
+from evproc.framework import Analyzer, EndPath, Event, ExceptionPolicy, Job, Path, Process
 from evproc.framework.errors import EvprocError, ModelContractError
-from evproc.framework.testing import run_module
+from evproc.framework.testing import EventSource, run_module
 from evproc.sonic_client import Client, InferenceProducer, InferenceService, Pieces
 from evproc.sonic_client.fake import FakeModel, FakeServer
 from evproc.sonic_client.pieces import as_pieces
@@ -137,6 +137,37 @@ def test_what_make_raises_is_told_with_its_event(server: FakeServer) -> None:
     with pytest.raises(EvprocError, match="no ink") as caught:
         run(server, module)
     assert "luminosity block 1, event 3" in str(caught.value)
+
+
+@pytest.mark.parametrize("block", [1, 1000])
+def test_events_behind_a_failed_one_go_on(server: FakeServer, block: int) -> None:
+    """With a policy that goes on behind failed events the others have their answers, and the failed one is named."""
+    process = Process("TOLERANT", block=block)
+    process.source = EventSource([{"rows": count} for count in COUNTS])
+    process.inference = InferenceService(servers=[server.url])
+    process.policy = ExceptionPolicy(try_to_continue=["ModuleError"])
+    process.answers = PiecewiseProducer(client=Client(model="double", max_rows=100))
+    process.answers.broken = 1
+    kept = process.kept = _Rows()
+    process.path = Path(process.answers)
+    process.end = EndPath(kept)
+    result = process.run()
+    assert [(failed.event, failed.message) for failed in result.failed] == [(3, "no ink")]
+    assert kept.rows == [count for count in COUNTS if count != 1]
+
+
+class _Rows(Analyzer):
+    """How many answers events had."""
+
+    consumes = ("answers",)
+
+    def begin_job(self, job: Job) -> None:
+        """Begin with no events."""
+        self.rows: list[int] = []
+
+    def analyze(self, event: Event) -> None:
+        """Keep the number."""
+        self.rows.append(len(event["answers"]))
 
 
 @pytest.mark.parametrize("in_pieces", [5, 6, 7])
