@@ -121,7 +121,7 @@ def draw(line: TimeLine, path: str | Path) -> Path:
     tracks = [(name, line.streams[name]) for name in sorted(line.streams, key=_numbered)]
     for name in sorted(line.servers, key=_numbered):
         url, slot = name.split("\n")
-        tracks.append((f"server {order[url]}, {slot.removesuffix('s 0')}", line.servers[name]))
+        tracks.append((f"server {order[url]}, {slot.replace('requests', 'request')}", line.servers[name]))
     kinds = list(dict.fromkeys(name for _, slices in tracks for name, _ in slices))
     colour = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(kinds)}
     figure = Figure(figsize=(12, 1.8 + 0.34 * len(tracks)))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from google.protobuf import text_format
 from onnx import numpy_helper
+from tritonclient.grpc import model_config_pb2
 
+from evproc.producers.deepcalo.cell_sum import cell_sum
 from evproc.producers.deepcalo.network import (
     EPSILON,
     SLOPE,
@@ -19,7 +23,12 @@ from evproc.producers.deepcalo.network import (
     onnx_model,
     parameter_count,
 )
+from evproc.producers.deepcalo.performance import performance_table
+from evproc.producers.deepcalo.showers import make_electrons
 from evproc.producers.onnx_graph import write_onnx
+from evproc.producers.response import performance
+
+from .conftest import MODELS, Model
 
 PUBLISHED = {
     "upsampling": (0, 0),
@@ -38,6 +47,10 @@ PUBLISHED = {
     "dense3": (257, 0),
 }
 """Weights with biases, and normalisation with moving statistics."""
+
+HELD_OUT_SEED = 31
+"""Below a million: never trained on."""
+messages: Any = model_config_pb2
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +117,44 @@ def test_the_first_layers_are_computed_as_written(untrained: Parameters, tmp_pat
         window = padded[:, row : row + 5, column : column + 5]
         expected = (window * parameters["conv1.weight"][channel]).sum() + parameters["conv1.bias"][channel]
         assert found[channel, row, column] == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_the_committed_model_is_the_network(untrained: Parameters) -> None:
+    """The file has the nodes and the parameters of the table, finite numbers, and says that it is trained."""
+    committed, mine = onnx.load(MODELS / "deepcalo" / "1" / "model.onnx"), onnx_model(untrained)
+    assert list(committed.graph.node) == list(mine.graph.node)
+    shapes = [{each.name: tuple(each.dims) for each in model.graph.initializer} for model in (committed, mine)]
+    assert shapes[0] == shapes[1]
+    assert all(np.isfinite(numpy_helper.to_array(values)).all() for values in committed.graph.initializer)
+    assert {each.key: each.value for each in committed.metadata_props}["weights"] == "trained"
+    config = text_format.Parse((MODELS / "deepcalo" / "config.pbtxt").read_text(), messages.ModelConfig())
+    assert (config.name, config.backend, config.max_batch_size) == ("deepcalo", "onnxruntime", 1024)
+    assert [(each.name, list(each.dims)) for each in config.input] == [("images", [56, 11, 4])]
+    assert [(each.name, list(each.dims)) for each in config.output] == [("energy", [1])]
+
+
+def test_it_beats_the_cell_sum_on_held_out_showers(shipped_model: Callable[[str], Model]) -> None:
+    """Of low, middle and high energies it is nearer than the plain sum by more than the errors; and right on average."""
+    model = shipped_model("deepcalo")
+    for number, energy in enumerate((12.0, 60.0, 300.0)):
+        made = make_electrons(300, HELD_OUT_SEED, number, energy=energy)
+        true, images = made["genEnergy"], made["cells"]
+        ours, plain = performance(true, model(images)[:, 0]), performance(true, cell_sum(images))
+        error = np.hypot(ours.resolution_error, plain.resolution_error)
+        assert ours.resolution < plain.resolution - error, energy
+        assert ours.relative_rms < plain.relative_rms, energy
+        assert ours.response == pytest.approx(1.0, abs=0.04), energy
+        assert abs(ours.response - 1.0) < abs(plain.response - 1.0), energy
+
+
+def test_the_table_of_figures_has_every_method() -> None:
+    """A row for each bin; response and resolution with its error for each method."""
+    true = np.geomspace(5.1, 499.0, 600)
+    table = performance_table(true, {"Cell sum": 0.9 * true, "DeepCalo": true}).splitlines()
+    assert len(table) == 10
+    assert table[2].startswith("| 5-10 | ")
+    assert table[2].endswith("| 0.900 | 1.000 | 0.00 +- 0.00 % | 0.00 +- 0.00 % |")
+    assert table[-1] == "rms relative error: 0.1000 (Cell sum), 0.0000 (DeepCalo)"
 
 
 def test_initial_parameters_come_from_the_seed(untrained: Parameters) -> None:
