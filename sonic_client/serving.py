@@ -37,7 +37,10 @@ async def served(service: Any, scheme: str, port: int = 0, path: str = "") -> As
 
 
 def serve(make: Callable[[], Any], scheme: str, port: int = 0, path: str = "") -> None:
-    """Say where the service that `make` returns listens, and answer until SIGINT or SIGTERM."""
+    """Say where the service that `make` returns listens, and answer until SIGINT or SIGTERM.
+
+    raises: SystemExit if the port is taken, or none
+    """
 
     async def main() -> None:
         ended = asyncio.Event()
@@ -47,4 +50,7 @@ def serve(make: Callable[[], Any], scheme: str, port: int = 0, path: str = "") -
             print(f"{LISTENING}{address}", flush=True)  # noqa: T201 - that is how it is found
             await ended.wait()
 
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except (OSError, OverflowError) as error:
+        raise SystemExit(f"port {port} of 127.0.0.1 cannot be had: {error}") from error

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from evproc.framework.errors import ServerUnavailable
+from evproc.framework.errors import ConfigurationError, ServerUnavailable
 from evproc.framework.testing import run_module
 from evproc.producers.facile import fpga_library
 from evproc.producers.facile.features import FEATURES, channel_features
@@ -30,7 +30,7 @@ from evproc.producers.facile.fpga_performance import difference_table
 from evproc.producers.facile.fpga_producer import FpgaFacileProducer
 from evproc.producers.facile.fpga_words import feature_words, padded_rows, word_energies
 from evproc.producers.facile.sample import make_channels
-from evproc.sonic_client import FakeModel, FakeServer, InferenceService, TensorSpec
+from evproc.sonic_client import FakeModel, FakeServer, InferenceService, LocalService, TensorSpec
 from evproc.sonic_client.fixed_point import unpack_rows
 from tests.producers.conftest import MODELS, Model
 
@@ -168,6 +168,17 @@ def test_the_module_gives_the_energies_of_its_channels() -> None:
         expected = emulate(design, feature_words(channel_features(event["HBHEChannel"]))).view(np.uint16)
         assert energies.dtype == np.float32
         assert energies.tobytes() == others.tobytes() == word_energies(expected).clip(np.float32(0.01)).tobytes()
+
+
+def test_a_card_that_is_not_there() -> None:
+    """A service of the job's own that does not come up is a fault of the configuration, with what it said."""
+    gone = LocalService(models=["facile_fpga"], command=["python", "-c", "raise SystemExit('no card in slot 3')"])
+    with pytest.raises(ConfigurationError, match=r"local\.0: .* ended with code 1\n  no card in slot 3"):
+        run_module(
+            FpgaFacileProducer(),
+            [{"HBHEChannel": make_channels(1, 1)}],
+            services=[InferenceService(environment=False, local=[gone])],
+        )
 
 
 def test_the_table() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -11,7 +12,7 @@ import pytest
 
 from evproc.framework.errors import InferenceError, RequestRejected
 from evproc.sonic_client.faast_service import KERNEL_ROWS, FaastService, WordModel
-from evproc.sonic_client.serving import served
+from evproc.sonic_client.serving import serve, served
 from evproc.sonic_client.tensors import Array, TensorSpec
 from evproc.sonic_client.transport import Transport, open_transport
 
@@ -90,3 +91,13 @@ def test_what_it_refuses() -> None:
         assert (await ask(rows(5))(transport))["output/BiasAdd"].shape == (5, 1)
 
     against(FaastService({"facile": WordModel(sums, max_batch_size=5)}), work)
+
+
+def test_a_port_that_is_taken() -> None:
+    """A service whose port is taken ends with a sentence."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(SystemExit, match=rf"port {port} of 127\.0\.0\.1 cannot be had: .*in use"):
+            serve(lambda: FaastService({}), "trtis", port)
