@@ -10,6 +10,7 @@ demo: .venv/demo ## install, start a Triton server, run the main job
 demo-all: .venv/demo-all ## the workflows of all systems at full size, one after another; trains what is not shipped
 	$(BIN)/evproc run workflows/facile.py -o source.channels=16000
 	$(BIN)/evproc run workflows/deepcalo.py -o source.events=1000
+	$(BIN)/evproc run workflows/reconstruction.py -o source.events=500
 	$(BIN)/evproc run workflows/em_track_michel.py -o source.events=20
 	@for case in fpga faast brainwave; do $(BIN)/evproc run workflows/facile_fpga.py -o energy.case=$$case -o source.channels=16000 || exit 1; done
 	$(BIN)/python -m evproc.producers.facile.fpga_performance --plot output/fpga.png --hls4ml
