@@ -5,7 +5,7 @@ and in phi, 224 x 224 pixels; row = eta, column = phi; each constituent adds pT 
 is left out; the one colour is copied into the three channels that ResNet-50 expects.
 
 A picture has 150,528 numbers, and a jet some 50 constituents: only their pixels are computed and written, and the rest
-is memory that the system hands out as zeros. Filling costs 0.1 ms a jet, less than copying a picture once.
+is memory that the system hands out as zeros. Filling costs 0.1 ms a jet, about what copying a picture costs.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ MODEL = "resnet50_top_tagger"
 
 
 def make_resnet50(repository: str | Path, seed: int = 1) -> Path:
-    """The file of ResNet-50 in a model repository; it is made, untrained, if it is not there. Takes 3 s and 300 MB.
+    """The file of ResNet-50 in a model repository; it is made, untrained, if it is not there. Takes 3 s and 0.7 GB.
 
     raises OSError: the file cannot be written
     """

@@ -159,10 +159,10 @@ def test_figures_of_a_job(capsys: pytest.CaptureFixture[str]) -> None:
 def test_jets_without_labels(tmp_path: Path) -> None:
     """Measured jets have no labels: scores are drawn instead of a ROC curve."""
     given = scored([event(number, 2, label=False) for number in range(3)])
-    done = performance(given, label=None, plot=str(tmp_path / "scores.png"), images=str(tmp_path / "deep" / "jets.png"))
+    done = performance(given, label=None, plot=str(tmp_path / "deep" / "scores.png"))
     assert done.roc is None
     assert done.sums[1][1] == 6
-    assert [path.read_bytes()[:4] for path in tmp_path.rglob("*.png")] == [b"\x89PNG"] * 2
+    assert [path.read_bytes()[:4] for path in tmp_path.rglob("*.png")] == [b"\x89PNG"]
 
 
 def test_pictures_that_cannot_be_written(tmp_path: Path) -> None:

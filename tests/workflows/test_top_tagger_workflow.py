@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,13 +13,14 @@ from typing import Any
 import awkward as ak
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from evproc.framework.cli.main import app
 from evproc.framework.loading import load
 from evproc.producers.top_tagger.producer import images_of
-from evproc.producers.top_tagger.sample import make_sample
-from evproc.producers.top_tagger.setup import make_resnet50, weights_of
+from evproc.producers.top_tagger.setup import weights_of
 from evproc.sonic_client.embedded import EmbeddedServer
-from tests.workflows.conftest import MODELS, WORKFLOWS, Done, branches, open_root
+from tests.workflows.conftest import MODELS, WORKFLOWS, branches, open_root
 
 WORKFLOW = WORKFLOWS / "top_tagger.py"
 RESNET = "resnet50_top_tagger"
@@ -36,17 +38,32 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six events, nine jets."""
-    return make_sample(tmp_path_factory.mktemp("sample") / "jets.root", 6)
+def server(triton_wheel: Path, repository: Path) -> Iterator[EmbeddedServer]:
+    """The real Triton with both networks, of which the service of the workflow makes one, as it would before a job."""
+    process = load(WORKFLOW, ["--network", "resnet50"])
+    process.override("inference.fallback.models", str(repository))
+    assert asyncio.run(process.inference.check({"top_score": process.top_score})) == []
+    with EmbeddedServer(repository) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
-def server(triton_wheel: Path, repository: Path) -> Iterator[EmbeddedServer]:
-    """The real Triton with both networks."""
-    make_resnet50(repository)
-    with EmbeddedServer(repository) as server:
-        yield server
+def job(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder in which the command has run on six events that it made, and what it said."""
+    folder = tmp_path_factory.mktemp("job")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "path", list(sys.path))
+        words = ["run", str(WORKFLOW), "--events", "6", "-o", f"inference.servers=[{server.url}]"]
+        done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    return folder / "output", done.output
+
+
+@pytest.fixture(scope="module")
+def sample(job: tuple[Path, str]) -> Path:
+    """Six events, nine jets."""
+    return job[0] / "jets-6-seed1.root"
 
 
 def images(path: str | Path) -> list[Any]:
@@ -126,21 +143,16 @@ def test_real_particle_flow_candidates(
     )
 
 
-def test_the_command(server: EmbeddedServer, evproc: Callable[..., Done]) -> None:
+def test_the_command(job: tuple[Path, str]) -> None:
     """One command makes a sample, scores, the ROC curve and the average pictures, and says the figures."""
-    done = evproc("run", WORKFLOW, "--events", "6", "-o", f"inference.servers=[{server.url}]")
-    assert done.code == 0, done
-    assert "AUC" in done.out
-    made = sorted(path.name for path in Path("output").iterdir())
+    output, said = job
+    assert "AUC" in said
+    made = sorted(path.name for path in output.iterdir())
     assert made == ["jet_images.png", "jets-6-seed1.root", "top_tagger.png", "top_tagger.root"]
-    assert set(branches("output/top_tagger.root")) >= {"FatJet_pt", "FatJet_label", "top_score"}
+    assert {path.read_bytes()[:4] for path in output.glob("*.png")} == {b"\x89PNG"}
+    assert set(branches(output / "top_tagger.root")) >= {"FatJet_pt", "FatJet_label", "top_score"}
 
 
-def test_the_set_up_step_is_taken(sample: Path, repository: Path, tmp_path: Path) -> None:
-    """Before the job, ResNet-50 is made, untrained, where no server is named and its file is absent."""
-    models = tmp_path / "models"
-    shutil.copytree(repository / RESNET, models / RESNET, ignore=shutil.ignore_patterns("1"))
-    process = load(WORKFLOW, ["--network", "resnet50", "--file", str(sample)])
-    process.override("inference.fallback.models", str(models))
-    assert asyncio.run(process.inference.check({"top_score": process.top_score})) == []
-    assert weights_of(models / RESNET / "1" / "model.onnx") == "untrained"
+def test_the_set_up_step_is_taken(server: EmbeddedServer, repository: Path) -> None:
+    """ResNet-50 was made, untrained, where no server was named and its file was absent."""
+    assert weights_of(repository / RESNET / "1" / "model.onnx") == "untrained"
