@@ -227,7 +227,7 @@ async def _run_job(
             return before
 
         def time_up() -> None:
-            if not reader.ended:
+            if not reader.exhausted:
                 report.ended = f"max_seconds: {options.max_seconds:g} s are over"
                 engine.stop()
 

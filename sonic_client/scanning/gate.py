@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from evproc.framework import Process
 
 LABEL = "scan_gate"
+PICTURES = (".png", ".pdf", ".svg")
+"""A parameter that ends so is a file that is written, whether or not its module says so (`written_files`)."""
 NAME = f"{__name__}:add_gate"
 
 
@@ -90,7 +92,7 @@ def add_gate(process: Process) -> None:
         moved = {
             name: str(place.folder / f"{part.label}-{Path(value).name}")
             for name, value in part.config
-            if isinstance(value, str) and value in written
+            if isinstance(value, str) and (value in written or value.endswith(PICTURES))
         }
         if moved:
             part.set(**moved)

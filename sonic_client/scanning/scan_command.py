@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -80,11 +83,12 @@ def scan(
         from evproc.framework.cli.workflow import load_with
         from evproc.framework.errors import ConfigurationError
 
+        from .options import Lists
         from .points import grid
         from .scan import Folder, Setup, run_scan
         from .servers import Capacity, Kind, Servers, Shared
 
-        lists = _Lists()
+        lists = Lists()
         points = grid(
             lists.numbers(clients, "--clients"),
             lists.optional(batch, "--batch"),
@@ -126,7 +130,10 @@ def scan(
         show = _Progress(points, folder, quiet=quiet)
         interrupted = False
         try:
-            with Servers(shared, kind, capacity, models, sorted({point.latency_s for point in points})) as servers:
+            with (
+                _terminable(),
+                Servers(shared, kind, capacity, models, sorted({point.latency_s for point in points})) as servers,
+            ):
                 if todo := [point for point in points if not folder.finished(point)]:
                     more = [*given, *servers.settings(todo[0].latency_s)]
                     _check(load_with(path, more, ctx.obj, modifiers))
@@ -143,6 +150,19 @@ def scan(
             raise typer.Exit(POINTS_FAILED)
 
 
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the scan as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _check(loaded: Loaded) -> None:
     """Find all faults of the workflow before any client does. Raises ConfigurationError."""
     from evproc.framework import job
@@ -151,60 +171,6 @@ def _check(loaded: Loaded) -> None:
     faults, _ = job.check(loaded.process)
     if faults or loaded.faults:
         raise ConfigurationError(loaded.all_faults(faults))
-
-
-class _Lists:
-    """Reads options that are lists; gathers what is wrong."""
-
-    def __init__(self) -> None:
-        from evproc.framework.errors import Fault
-
-        self._fault = Fault
-        self.faults: list[Fault] = []
-
-    def wrong(self, text: str, option: str) -> None:
-        """Note a fault."""
-        self.faults.append(self._fault(text, where=option))
-
-    def numbers(self, text: str, option: str) -> list[int]:
-        """Whole numbers from 1."""
-        from evproc.sonic_client.planning.units import numbers
-
-        try:
-            found = numbers(text)
-        except ValueError as error:
-            self.wrong(str(error), option)
-            return [1]
-        if found[0] < 1:
-            self.wrong("numbers begin at 1", option)
-        return found
-
-    def optional(self, text: str, option: str) -> list[int | None]:
-        """The same; nothing means what the workflow says."""
-        return [*self.numbers(text, option)] if text else [None]
-
-    def times(self, text: str, option: str) -> list[float]:
-        """Times, s."""
-        from evproc.sonic_client.planning.units import TIMES, parse
-
-        found = []
-        for part in text.split(","):
-            try:
-                value: Any = parse(part, TIMES)
-            except ValueError as error:
-                self.wrong(str(error), option)
-                continue
-            if value < 0:
-                self.wrong(f"{part.strip()} is before now", option)
-            found.append(float(value))
-        return sorted(set(found)) or [0.0]
-
-    def one_of(self, value: str, known: list[str], option: str) -> None:
-        """One of some words."""
-        from evproc.framework.errors import did_you_mean
-
-        if value not in known:
-            self.wrong(f"'{value}' is none of {', '.join(known)}{did_you_mean(value, known)}", option)
 
 
 class _Progress:

@@ -134,6 +134,17 @@ def test_a_job_ends_when_its_time_is_up() -> None:
     assert report.to_dict()["ended"] == report.ended
 
 
+def test_time_is_up_though_all_is_read() -> None:
+    """Blocks of a chunk that is the last one are not begun either when the time is up."""
+    process = Process("P", max_seconds=0.05, block=1)
+    process.source = numbers(100_000)
+    process.out = Write()
+    process.end = EndPath(process.out)
+    report = process.run()
+    assert 0 < report.events < 100_000
+    assert report.ended == "max_seconds: 0.05 s are over"
+
+
 def test_time_that_suffices_is_not_spoken_of() -> None:
     """A job that ends by itself has not ended early."""
     process = Process("P", max_seconds=3600.0)

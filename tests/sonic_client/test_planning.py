@@ -74,7 +74,7 @@ def table() -> dict[tuple[str, int], tuple[float, float, float]]:
         inputs = nusonic(**changes)
         for clients, seen in measured.items():
             law = event_time(inputs, clients) - inputs.t_client + REST_OF_MODULE
-            simulated = simulate(inputs, clients, balanced=False, events=8).inference_s + REST_OF_MODULE
+            simulated = simulate(inputs, clients, balanced=False).inference_s + REST_OF_MODULE
             found[name, clients] = seen, law, simulated
     return found
 
