@@ -11,7 +11,7 @@ Problem: one server of the job's own (`Fallback`) shows how inference is used, b
 the job is given servers of its user's (parameter, file or environment), nothing is started, and this is an
 `InferenceService`; else all servers are started before the models are checked, at the same time, and are known by
 their names, for `Client(prefer=[...])` and the report. They end with the job, also after an error, also when the job is
-killed. Cost: 2 s before the first event.
+killed. Cost: 2 s before the first event, also for `evproc check`, which asks them for their models.
 """
 
 from __future__ import annotations

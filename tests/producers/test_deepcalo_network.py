@@ -137,7 +137,7 @@ def test_it_beats_the_cell_sum_on_held_out_showers(shipped_model: Callable[[str]
     """Of low, middle and high energies it is nearer than the plain sum by more than the errors; and right on average."""
     model = shipped_model("deepcalo")
     for number, energy in enumerate((12.0, 60.0, 300.0)):
-        made = make_electrons(300, HELD_OUT_SEED, number, energy=energy)
+        made = make_electrons(200, HELD_OUT_SEED, number, energy=energy)
         true, images = made["genEnergy"], made["cells"]
         ours, plain = performance(true, model(images)[:, 0]), performance(true, cell_sum(images))
         error = np.hypot(ours.resolution_error, plain.resolution_error)

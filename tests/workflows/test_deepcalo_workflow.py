@@ -32,7 +32,7 @@ DEEPCALO = WORKFLOWS / "deepcalo.py"
 SAMPLE = "electrons.root"
 HOW: list[dict[str, Any]] = [
     {"options.block": block, "options.streams": streams, "energy.client.coalesce": coalesce}
-    for block, streams, coalesce in ((1, 1, True), (1, 16, False), (7, 16, True), (1000, 1, True), (1000, 16, False))
+    for block, streams, coalesce in ((1, 16, True), (7, 1, False), (1000, 16, True))
 ]
 HOW.append({"options.block": 7, "energy.client.max_rows": 5, "source.chunk": 6, "options.in_flight": 0.05})
 

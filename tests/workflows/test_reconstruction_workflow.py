@@ -25,9 +25,8 @@ SMALL = {"source.events": 12, "source.channels": 40, "source.electrons": 2}
 ON_COMMAND_LINE = [text for key, value in SMALL.items() for text in ("-o", f"{key}={value}")]
 HOW: list[dict[str, Any]] = [
     {"options.block": 1, "options.streams": 4},
-    {"options.block": 7, "options.streams": 16, "channel_energy.client.max_rows": 33},
     {"options.block": 1000, "electron_energy.client.coalesce": False},
-    {"options.block": 7, "source.chunk": 5, "options.in_flight": 0.5},
+    {"options.block": 7, "source.chunk": 5, "options.in_flight": 0.5, "channel_energy.client.max_rows": 33},
 ]
 
 
