@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,3 +128,11 @@ def test_what_cannot_be_made(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["here.root"]
     assert make_sample(tmp_path / "empty.root", 0).exists()
     assert len(arrays(tmp_path / "empty.root")) == 0
+
+
+def test_without_pythia(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where Pythia or fastjet is not installed, the error says what to install."""
+    monkeypatch.setitem(sys.modules, "pythia8mc", None)
+    with pytest.raises(OutputError, match=r"pip install 'evproc\[systems\]'"):
+        make_sample(tmp_path / "new.root", 1)
+    assert list(tmp_path.iterdir()) == []
