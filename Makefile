@@ -14,6 +14,7 @@ demo-all: .venv/demo-all ## the workflows of all systems at full size, one after
 	$(BIN)/evproc run workflows/em_track_michel.py -o source.events=20
 	@for case in fpga faast brainwave; do $(BIN)/evproc run workflows/facile_fpga.py -o energy.case=$$case -o source.channels=16000 || exit 1; done
 	$(BIN)/python -m evproc.producers.facile.fpga_performance --plot output/fpga.png --hls4ml
+	$(BIN)/evproc run workflows/top_tagger.py --network resnet50 --events 20 --customise workflows/changes/brainwave.py:brainwave
 	$(BIN)/evproc run workflows/top_tagger.py --events 2000
 	$(BIN)/evproc run workflows/top_tagger.py --network resnet50 --events 50
 	$(BIN)/evproc scan workflows/scan_toy.py --server fake --service-time 20ms --clients 1,2,4,8,12 --latency 0,60ms --output output/scan --fresh
