@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from shutil import rmtree
+from shutil import rmtree, which
 
 from evproc.framework import Block, Parameter
 from evproc.framework.errors import DeadlineExceeded, ServerUnavailable
@@ -53,6 +53,7 @@ class RunningService:
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._log = Path()
+        self._folder = Path()
 
     async def start(self) -> None:
         """Start it, and return when it has said where it listens.
@@ -95,11 +96,17 @@ class RunningService:
                 process.stdin.close()  # tells the supervisor
             while process.poll() is None:  # noqa: ASYNC110  # a process tells nobody
                 await asyncio.sleep(_POLL)
-        if self._log.name:
+        self._tidy()
+
+    def _tidy(self) -> None:
+        if self._folder.name:
+            rmtree(self._folder, ignore_errors=True)
             self._log.unlink(missing_ok=True)
 
     def _launch(self) -> None:
-        folder = Path(tempfile.mkdtemp(prefix="evproc-service-"))
+        if which(self.command[0]) is None:
+            raise ServerUnavailable(f"there is no command `{self.command[0]}`, which is to start a service")
+        self._folder = folder = Path(tempfile.mkdtemp(prefix="evproc-service-"))
         handle, path = tempfile.mkstemp(prefix="evproc-service-", suffix=".log")
         self._log = Path(path)
         supervisor = [sys.executable, "-I", "-S", str(Path(__file__).with_name("embedded_supervisor.py"))]
@@ -115,8 +122,7 @@ class RunningService:
                     start_new_session=True,
                 )
         except BaseException as error:
-            rmtree(folder, ignore_errors=True)
-            self._log.unlink(missing_ok=True)
+            self._tidy()
             if isinstance(error, OSError):
                 raise ServerUnavailable(f"`{' '.join(self.command)}` cannot be started: {error}") from error
             raise

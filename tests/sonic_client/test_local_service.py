@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
+from pathlib import Path
 
 import psutil
 import pytest
@@ -44,13 +46,22 @@ def test_it_is_found_and_ended() -> None:
             "ended with code 3\n  no card",
         ),
         (["python", "-c", "import time; time.sleep(60)"], 0.3, DeadlineExceeded, "did not say where it listens"),
-        (["./no-such-command"], 20.0, ServerUnavailable, "ended with code"),
+        (["./no-such-command"], 20.0, ServerUnavailable, "there is no command `./no-such-command`"),
     ],
 )
-def test_one_that_does_not_come_up(command: list[str], timeout: float, kind: type[Exception], words: str) -> None:
-    """One that ends, or never says where it listens, is an error with what it printed last."""
+def test_one_that_does_not_come_up(
+    command: list[str],
+    timeout: float,
+    kind: type[Exception],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that ends, or never says where it listens, is an error with what it printed last; no file of it is left."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(kind, match=words):
         asyncio.run(RunningService(command, timeout).start())
+    assert not list(tmp_path.iterdir())
 
 
 def test_one_that_ends_later_says_why() -> None:
