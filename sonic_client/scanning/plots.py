@@ -51,8 +51,11 @@ def _picture(axis: str, varied: Sequence[str], good: Sequence[tuple[Point, Measu
     lower.set_xlabel(TITLES[axis])
     for part in (upper, lower):
         part.set_ylim(bottom=0)
-        if axis in ("batch", "block") and len({getattr(point, axis) for point, _ in good}) > 2:
+        if axis in ("batch", "block"):
+            values = sorted({value for found in groups.values() for value in found})
             part.set_xscale("log")
+            part.set_xticks(values, labels=[f"{value:g}" for value in values])
+            part.minorticks_off()
     handles, names = upper.get_legend_handles_labels()
     if any(names):
         upper.legend(handles, names, frameon=False, fontsize="small")
