@@ -18,6 +18,7 @@ demo-all: .venv/demo-all ## the workflows of all systems at full size, one after
 	$(BIN)/evproc run workflows/top_tagger.py --events 2000
 	$(BIN)/evproc run workflows/top_tagger.py --network resnet50 --events 50
 	$(BIN)/evproc scan workflows/scan_toy.py --server fake --service-time 20ms --clients 1,2,4,8,12 --latency 0,60ms --output output/scan --fresh
+	$(BIN)/evproc run workflows/exatrkx.py -o source.events=100 -o source.hits=3000 -o tracks.case=ensemble
 
 test: .venv/dev ## install, run all tests
 	$(BIN)/pytest --numprocesses 3 --dist worksteal --durations 40

@@ -108,14 +108,20 @@ def parameter_count(network: str) -> int:
 
 
 def initial_parameters(network: str, seed: int) -> Parameters:
-    """First values: uniform within the root of 3 (Tanh) or 6 (Relu) over the inputs; biases 0, scales 1; float32."""
+    """First values, float32: weights uniform within the root of 3 (Tanh) or 6 (Relu) over the inputs; scales of norms 1.
+
+    Biases are 0 with Tanh; with Relu uniform within 1, for a LayerNorm behind a layer without bias sees directions only.
+    """
     rng = np.random.default_rng([seed, *network.encode()])
-    gain = 6.0 if NETWORKS[network][0].activation == "Relu" else 3.0
+    relu = NETWORKS[network][0].activation == "Relu"
+    gain = 6.0 if relu else 3.0
     values: Parameters = {}
     for name, shape in shapes(network).items():
         if len(shape) == 2:
             bound = np.sqrt(gain / shape[1])
             values[name] = rng.uniform(-bound, bound, shape).astype(np.float32)
+        elif relu and not name.endswith(("norm.weight", "norm.bias")):
+            values[name] = rng.uniform(-1.0, 1.0, shape).astype(np.float32)
         else:
             values[name] = np.full(shape, float(name.endswith("norm.weight")), np.float32)
     return values

@@ -20,7 +20,7 @@ RADIUS = 1.0
 """Largest distance of two hits that are joined, in the space of the embedding."""
 NEIGHBOURS = 500
 """Most hits that one hit is joined to."""
-FILTER_CUT = 0.1
+FILTER_CUT = 0.15
 """Least score of an edge after the filter."""
 EDGE_CUT = 0.5
 """Least score of an edge after the graph network."""

@@ -7,8 +7,8 @@
 Each stage is trained on what the stages before it make of fresh events (so their files, beside its own, must be there):
 
     embedding     metric learning. Neighbouring hits of a particle are pulled together, loss d^2; pairs of hits of
-                  different particles that are within the radius, the hard negatives of that moment, are pushed apart,
-                  loss R^2 - d^2. All pairs of an event are looked at, so none is missed
+                  different particles that are nearer than the margin, the hard negatives of that moment, are pushed
+                  apart, loss 1 - d^2. All pairs of an event are looked at, so none is missed
     filter        binary cross-entropy on the edges of the radius graph, some of each event
     gnn           the same on the edges that the filter keeps, all of each event
 
@@ -31,8 +31,8 @@ import numpy as np
 from .detector import Array
 from .event import make_event
 from .features import hit_features, hit_order, same_particle, true_edges
-from .network import NETWORKS, Parameters, initial_parameters
-from .steps import FILTER_CUT, RADIUS, keep_edges, radius_graph
+from .network import NETWORKS, Parameters, initial_parameters, shapes
+from .steps import FILTER_CUT, keep_edges, radius_graph
 from .torch_networks import FORWARD
 
 if TYPE_CHECKING:
@@ -40,13 +40,17 @@ if TYPE_CHECKING:
 
 TRAINING_SEEDS = 1_000_000
 HELD_OUT_SEED = 2_000_000
-STEPS = {"embedding": 1500, "filter": 1000, "gnn": 1200, "interaction": 500}
+STEPS = {"embedding": 2500, "filter": 700, "gnn": 1000, "interaction": 700}
 """Events of each stage, by default."""
-RATES = {"embedding": 1e-3, "filter": 5e-4, "gnn": 3e-3, "interaction": 1e-3}
+RATES = {"embedding": 1e-3, "filter": 1e-3, "gnn": 2e-3, "interaction": 1e-3}
 """The largest learning rate of each stage."""
+LARGEST = {"embedding": 1500, "filter": 1500, "gnn": 700, "interaction": 700}
+"""Hits of the largest events of each stage; the smallest have 100."""
+MARGIN = 1.0
+"""Hits of different particles are pushed apart to this distance, in the embedding."""
 PULL = 3.0
 """Weight of true pairs in the embedding's loss: a missing edge cannot be mended, a false one can."""
-FILTER_EDGES = 3000
+FILTER_EDGES = 1000
 """Edges of an event that the filter is trained on, at most."""
 
 
@@ -60,9 +64,9 @@ class Hits:
     """particle: (hits,) int32, -1 for noise"""
 
 
-def training_hits(seed: int, step: int) -> Hits:
-    """A fresh event of 100 to 1,500 hits."""
-    size = int(np.random.default_rng([seed, step, 1]).integers(100, 1500))
+def training_hits(seed: int, step: int, largest: int = 1500) -> Hits:
+    """A fresh event of 100 hits and more, evenly up to `largest`."""
+    size = int(np.random.default_rng([seed, step, 1]).integers(100, largest))
     event = make_event(size, seed, step)
     order = hit_order(event.r, event.z)
     return Hits(hit_features(event.r[order], event.phi[order], event.z[order]), event.particle[order])
@@ -77,10 +81,10 @@ def embedding_loss(points: torch.Tensor, hits: Hits) -> torch.Tensor:
     with torch.no_grad():
         particle = torch.from_numpy(hits.particle)
         other = (particle[:, None] != particle) | (particle[:, None] < 0)
-        within = torch.cdist(points, points) < RADIUS
+        within = torch.cdist(points, points) < MARGIN
         first, second = torch.triu(other & within, 1).nonzero(as_tuple=True)
     far = (points[first] - points[second]).square().sum(dim=1)
-    return PULL * near.mean() + (RADIUS**2 - far).clamp(min=0.0).sum() / len(points)
+    return PULL * near.mean() + (MARGIN**2 - far).clamp(min=0.0).sum() / len(points)
 
 
 def edge_loss(logits: torch.Tensor, true: Array, balanced: bool) -> torch.Tensor:
@@ -105,21 +109,19 @@ def stage_loss(stage: str, values: dict[str, Any], hits: Hits, edges: Array) -> 
     return edge_loss(logits, same_particle(edges, hits.particle), stage == "filter")
 
 
-def train(stage: str, steps: int, seed: int, edges_of: Callable[[Hits], Array]) -> Parameters:
-    """The trained parameters. Sets torch's number of threads (to one, so that sums have one order)."""
+def train(stage: str, steps: int, seed: int, edges_of: Callable[[Hits], Array], first: Parameters) -> Parameters:
+    """The trained parameters, from the `first`. Sets torch's number of threads (to one, so that sums have one order)."""
     import torch  # pyright: ignore[reportMissingImports]
 
     torch.set_num_threads(1)
-    values = {
-        name: torch.nn.Parameter(torch.from_numpy(value)) for name, value in initial_parameters(stage, seed).items()
-    }
+    values = {name: torch.nn.Parameter(torch.from_numpy(value)) for name, value in first.items()}
     optimiser = torch.optim.AdamW(values.values(), lr=RATES[stage], weight_decay=1e-4)
     rate = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, max_lr=RATES[stage], total_steps=steps, pct_start=0.1, cycle_momentum=False
     )
     begin, mean = time.perf_counter(), 0.0
     for step in range(steps):
-        hits = training_hits(TRAINING_SEEDS + seed, step + 100_000 * list(NETWORKS).index(stage))
+        hits = training_hits(TRAINING_SEEDS + seed, step + 100_000 * list(NETWORKS).index(stage), LARGEST[stage])
         edges = edges_of(hits)
         if stage == "filter" and edges.shape[1] > FILTER_EDGES:
             chosen = np.random.default_rng([seed, step, 2]).choice(edges.shape[1], FILTER_EDGES, replace=False)
@@ -160,6 +162,15 @@ def earlier_stages(stage: str, models: Path) -> Callable[[Hits], Array]:
     return edges_of
 
 
+def read_parameters(path: Path, network: str) -> Parameters:
+    """The parameters in an ONNX file of a network."""
+    import onnx
+    from onnx import numpy_helper
+
+    kept = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
+    return {name: kept[name].copy() for name in shapes(network)}
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The command line: `python -m evproc.producers.exatrkx.training STAGE --output model.onnx`."""
     parser = argparse.ArgumentParser(
@@ -169,6 +180,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="the ONNX file to write")
     parser.add_argument("--models", type=Path, default=Path("models"), help="the repository (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="seed of network and events (default: %(default)s)")
+    parser.add_argument("--start", type=Path, help="an ONNX file of the same network, to go on from; give another seed")
     parser.add_argument("--steps", type=int, help=f"events to train on (default: {STEPS})")
     chosen = parser.parse_args(arguments)
 
@@ -179,7 +191,10 @@ def main(arguments: list[str] | None = None) -> None:
     from .onnx_models import onnx_model
 
     begin, steps = time.perf_counter(), chosen.steps or STEPS[chosen.stage]
-    values = train(chosen.stage, steps, chosen.seed, earlier_stages(chosen.stage, chosen.models))
+    first = (
+        read_parameters(chosen.start, chosen.stage) if chosen.start else initial_parameters(chosen.stage, chosen.seed)
+    )
+    values = train(chosen.stage, steps, chosen.seed, earlier_stages(chosen.stage, chosen.models), first)
     metadata = {"seed": str(chosen.seed), "steps": str(steps), "torch": str(torch.__version__).split("+")[0]}
     write_onnx(onnx_model(chosen.stage, values, metadata), chosen.output)
     print(f"{chosen.output} written after {time.perf_counter() - begin:.0f} s")  # noqa: T201

@@ -91,7 +91,6 @@ def test_perfect_tracks_are_perfect_and_no_tracks_are_none() -> None:
     assert "| above 1 | 8 | 1.0000 +- 0.0000 |" in performance_table(both)
 
 
-@pytest.mark.skipif(not (MODELS / "exatrkx").exists(), reason="the models are not there")
 def test_the_server_runs_the_same_steps() -> None:
     """The copy beside the Python models is the file of the package, byte by byte."""
     assert (MODELS / "exatrkx" / "1" / "steps.py").read_bytes() == Path(steps.__file__).read_bytes()

@@ -1,0 +1,109 @@
+"""`exatrkx.py`: tracks by one model, by an ensemble and in this process, on a real Triton: the same, however the job runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pytest
+from tritonclient.grpc import InferenceServerClient, InferInput
+
+from evproc.framework import EndPath
+from evproc.producers.exatrkx import make_sample
+from evproc.producers.exatrkx.event import make_event
+from evproc.producers.exatrkx.features import hit_features, hit_order
+from evproc.producers.exatrkx.performance import match, together
+from evproc.producers.exatrkx.pipeline import Pipeline
+from evproc.producers.exatrkx.sample import sample_event
+from evproc.sonic_client.embedded import EmbeddedServer
+from tests.workflows.conftest import MODELS, WORKFLOWS, Done, assert_same, branches, configured
+
+EVENTS, HITS, SEED = 8, 60, 3
+
+
+@pytest.fixture(scope="module")
+def server(triton_wheel: Path) -> Iterator[EmbeddedServer]:
+    """The real Triton with both forms of Exa.TrkX."""
+    with EmbeddedServer(MODELS, load=["exatrkx", "exatrkx_ensemble"]) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Pipeline:
+    """The networks in this process."""
+    return Pipeline(MODELS)
+
+
+def found(pipeline: Pipeline, event: Any) -> Any:
+    """The tracks of an event, in the order of its hits."""
+    order = hit_order(event.r, event.z)
+    labels = np.empty(len(event), np.int64)
+    labels[order] = pipeline(hit_features(event.r[order], event.phi[order], event.z[order]))
+    return labels
+
+
+def written(url: str, **settings: Any) -> dict[str, Any]:
+    """The output of the workflow on a small sample with an event of no hits, without pictures."""
+    if not Path("hits.root").exists():
+        make_sample("hits.root", EVENTS, HITS, SEED, min_hits=0)
+    settings = {key.replace("__", "."): value for key, value in settings.items()}
+    process = configured("exatrkx", {"source.files": "hits.root", "inference.servers": [url], **settings})
+    process.end = EndPath(process.out)
+    del process.performance
+    process.run()
+    return branches("output/exatrkx.root")
+
+
+def test_all_forms_give_the_same_tracks(server: EmbeddedServer, pipeline: Pipeline) -> None:
+    """One model, the ensemble and this process: the same labels for blocks of 1, 7 and 1000, event by event."""
+    expected = written(server.url)
+    for number in range(EVENTS):
+        event = sample_event(HITS, 0, SEED, number)
+        assert np.array_equal(ak.to_numpy(expected["tracks"][number]), found(pipeline, event))
+    assert len(np.unique(ak.num(expected["tracks"]))) > 2
+    for case, block in (("single", 1), ("ensemble", 7), ("ensemble", 1000), ("local", 1), ("local", 7)):
+        assert_same(written(server.url, tracks__case=case, options__block=block), expected)
+
+
+def test_the_command_writes_tracks_table_and_pictures(server: EmbeddedServer, evproc: Callable[..., Done]) -> None:
+    """One command makes a sample, tracks, a table and two pictures."""
+    size = ["-o", "source.events=2", "-o", "source.hits=100", "-o", f"inference.servers=[{server.url}]"]
+    done = evproc("run", WORKFLOWS / "exatrkx.py", *size)
+    assert done.code == 0, done
+    for name in ("exatrkx.png", "exatrkx_event.png"):
+        assert Path("output", name).read_bytes().startswith(b"\x89PNG\r\n")
+    assert "| above 1 |" in Path("output/exatrkx.md").read_text()
+    assert len(branches("output/exatrkx.root")["tracks"]) == 2
+
+
+@pytest.mark.parametrize("model", ["exatrkx", "exatrkx_ensemble"])
+@pytest.mark.parametrize("hits", [0, 1, 2])
+def test_events_of_hardly_any_hits(server: EmbeddedServer, model: str, hits: int) -> None:
+    """No hits, or none that are joined, are answered: as many labels as hits, though steps pass on tensors of no edges."""
+    features = np.array([[0.032, 0.5, 0.1], [1.0, -0.5, -1.0]], np.float32)[:hits]
+    tensor = InferInput("FEATURES", features.shape, "FP32")
+    tensor.set_data_from_numpy(features)
+    client: Any = InferenceServerClient(server.url.removeprefix("grpc://"))
+    with client:
+        assert client.infer(model, [tensor]).as_numpy("LABELS").tolist() == list(range(hits))
+
+
+def test_the_shipped_networks_find_tracks(pipeline: Pipeline) -> None:
+    """On held-out events of 500 hits: at least 0.9 of the particles above 1 GeV, and less than 0.15 of the tracks fake."""
+    events = [make_event(500, 2_000_000, number) for number in range(4)]
+    result = together([match(found(pipeline, event), event.particle, event.pt, event.eta) for event in events])
+    assert result.efficiency(1.0)[0] >= 0.9
+    assert result.fake_rate < 0.15
+    assert result.purity > 0.95
+
+
+def test_the_order_of_hits_does_not_matter(pipeline: Pipeline) -> None:
+    """Hits in another order get the same labels."""
+    event = make_event(150, 5)
+    labels = found(pipeline, event)
+    mixed = np.random.default_rng(1).permutation(len(event))
+    again = type(event)(event.r[mixed], event.phi[mixed], event.z[mixed], event.particle[mixed], event.pt, event.eta)
+    assert np.array_equal(found(pipeline, again), labels[mixed])
