@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-RADIUS = 1.0
+RADIUS = 0.9
 """Largest distance of two hits that are joined, in the space of the embedding."""
 NEIGHBOURS = 500
 """Most hits that one hit is joined to."""
 FILTER_CUT = 0.15
 """Least score of an edge after the filter."""
-EDGE_CUT = 0.5
+EDGE_CUT = 0.9
 """Least score of an edge after the graph network."""
 
 Array = npt.NDArray[Any]

@@ -32,7 +32,7 @@ from .detector import Array
 from .event import make_event
 from .features import hit_features, hit_order, same_particle, true_edges
 from .network import NETWORKS, Parameters, initial_parameters, shapes
-from .steps import FILTER_CUT, keep_edges, radius_graph
+from .steps import FILTER_CUT, RADIUS, keep_edges, radius_graph
 from .torch_networks import FORWARD
 
 if TYPE_CHECKING:
@@ -139,7 +139,9 @@ def train(stage: str, steps: int, seed: int, edges_of: Callable[[Hits], Array], 
     return {name: value.detach().numpy() for name, value in values.items()}
 
 
-def earlier_stages(stage: str, models: Path) -> Callable[[Hits], Array]:
+def earlier_stages(
+    stage: str, models: Path, radius: float = RADIUS, filter_cut: float = FILTER_CUT
+) -> Callable[[Hits], Array]:
     """What makes the edges that a stage is trained on: those before the filter, or those that it keeps."""
     import onnxruntime
 
@@ -153,10 +155,10 @@ def earlier_stages(stage: str, models: Path) -> Callable[[Hits], Array]:
     def edges_of(hits: Hits) -> Array:
         if not sessions:
             return np.empty((2, 0), np.int64)
-        edges = radius_graph(sessions[0].run(None, {"FEATURES": hits.features})[0])
+        edges = radius_graph(sessions[0].run(None, {"FEATURES": hits.features})[0], radius)
         if len(sessions) > 1:
             logits = sessions[1].run(None, {"FEATURES": hits.features, "EDGES": edges})[0]
-            edges = keep_edges(edges, logits, FILTER_CUT)
+            edges = keep_edges(edges, logits, filter_cut)
         return edges
 
     return edges_of
@@ -182,6 +184,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=1, help="seed of network and events (default: %(default)s)")
     parser.add_argument("--start", type=Path, help="an ONNX file of the same network, to go on from; give another seed")
     parser.add_argument("--steps", type=int, help=f"events to train on (default: {STEPS})")
+    parser.add_argument("--radius", type=float, default=RADIUS, help="of the graph (default: %(default)s)")
+    parser.add_argument("--filter-cut", type=float, default=FILTER_CUT, help="before gnn (default: %(default)s)")
     chosen = parser.parse_args(arguments)
 
     import torch  # pyright: ignore[reportMissingImports]
@@ -194,7 +198,8 @@ def main(arguments: list[str] | None = None) -> None:
     first = (
         read_parameters(chosen.start, chosen.stage) if chosen.start else initial_parameters(chosen.stage, chosen.seed)
     )
-    values = train(chosen.stage, steps, chosen.seed, earlier_stages(chosen.stage, chosen.models), first)
+    edges_of = earlier_stages(chosen.stage, chosen.models, chosen.radius, chosen.filter_cut)
+    values = train(chosen.stage, steps, chosen.seed, edges_of, first)
     metadata = {"seed": str(chosen.seed), "steps": str(steps), "torch": str(torch.__version__).split("+")[0]}
     write_onnx(onnx_model(chosen.stage, values, metadata), chosen.output)
     print(f"{chosen.output} written after {time.perf_counter() - begin:.0f} s")  # noqa: T201
