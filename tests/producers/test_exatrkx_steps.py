@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evproc.producers.exatrkx import steps
+from evproc.framework.errors import ConfigurationError
+from evproc.framework.testing import run_module
+from evproc.producers.exatrkx import LocalTrackFinder, steps
 from evproc.producers.exatrkx.performance import match, performance_table, together
 from tests.producers.conftest import MODELS
 
@@ -94,3 +96,11 @@ def test_perfect_tracks_are_perfect_and_no_tracks_are_none() -> None:
 def test_the_server_runs_the_same_steps() -> None:
     """The copy beside the Python models is the file of the package, byte by byte."""
     assert (MODELS / "exatrkx" / "1" / "steps.py").read_bytes() == Path(steps.__file__).read_bytes()
+
+
+def test_a_network_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
+    """Before the first event, by name: an unknown graph network with the nearest one, and files that are missing."""
+    with pytest.raises(ConfigurationError, match=r"no graph network 'exatrkx_gmn'.*exatrkx_gnn"):
+        run_module(LocalTrackFinder(models=str(MODELS), gnn="exatrkx_gmn"), [{"Hit_r": []}])
+    with pytest.raises(ConfigurationError, match="network 'exatrkx_filter' is not in"):
+        run_module(LocalTrackFinder(models=str(tmp_path)), [{"Hit_r": []}])
