@@ -9,11 +9,17 @@ from collections.abc import Iterator
 import pytest
 
 
+@pytest.fixture(autouse=True, scope="module")
+def nothing_is_lost() -> Iterator[None]:
+    """Whatever a module's tests have left in circles is collected after them: Python then warns of lost coroutines."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
     """No thread of a job outlives its test, and no task or coroutine is lost: collecting here makes Python warn of them."""
-    gc.freeze()  # what is there before the test need not be looked at after it
     yield
-    gc.collect()
+    gc.collect(1)  # what is young: to look at all that there is takes longer than most tests
     left = [thread.name for thread in threading.enumerate() if thread.name.startswith("evproc")]
     assert not left, f"threads are left: {left}"
