@@ -98,7 +98,7 @@ def test_a_model_that_the_repository_has_not(fails: Fails) -> None:
     make_sample("hcal.root", 2, 10, 1)
     said = fails(2, "run", FACILE, "-o", "source.files=hcal.root", "-o", "energy.client.model=facil")
     assert "energy.client.model: the model repository" in said
-    assert "has no model 'facil'; did you mean 'facile'?" in said
+    assert "has no model 'facil'; did you mean 'facile'" in said
 
 
 def test_a_broken_model_of_the_fallback(
