@@ -51,6 +51,7 @@ clean: ## remove what the workflows and the targets made
 	@touch $@
 
 .venv/dev: .venv/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[dev]'
+	@$(BIN)/python -W ignore -m compileall -qq -j 0 .venv/lib || true # on all cores; pip takes one
 	$(BIN)/evproc server install
 	@touch $@ .venv/demo

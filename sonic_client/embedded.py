@@ -212,7 +212,7 @@ class EmbeddedServer:
                 self._ports = [free_port() for _ in range(1 + self._http)]
             self._launch(files, names)
             assert self._supervisor is not None
-            while not (log := self._read_log()).listening(*self._ports):
+            while not ((log := self._read_log()).listening(*self._ports) and all(map(accepts, self._ports))):
                 if self._supervisor.poll() is not None:
                     if log.port_taken and attempt < _PORT_ATTEMPTS:
                         self._hang_up()
@@ -288,3 +288,9 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def accepts(port: int) -> bool:
+    """Whether somebody listens on this port of 127.0.0.1."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

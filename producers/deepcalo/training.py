@@ -108,7 +108,7 @@ def torch_network(parameters: Parameters) -> torch.nn.Sequential:
 def _FlatAsKeras() -> Any:
     from torch import nn
 
-    class FlatAsKeras(nn.Module):
+    class FlatAsKeras(nn.Module):  # type: ignore[misc]  # torch is not looked at
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return images.permute(0, 2, 3, 1).flatten(1)
 

@@ -137,7 +137,7 @@ def train(
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     parts = torch_parts()
-    parts["conv"].to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    parts["conv"].to(memory_format=torch.channels_last)
     weights = [weight for part in parts.values() for weight in part.parameters()]
     steps = max(1, len(patches) // batch)
     optimiser = torch.optim.Adam(weights, lr=LEARNING_RATE, fused=True)
@@ -155,7 +155,7 @@ def train(
             loss: torch.Tensor = CLASS_WEIGHT * functional.cross_entropy(classes, truth[rows])
             loss = loss + MICHEL_WEIGHT * functional.mse_loss(torch.sigmoid(michels[:, 0]), michel[rows])
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
             rate.step()
             losses += float(loss.detach())

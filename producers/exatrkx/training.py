@@ -129,7 +129,7 @@ def train(stage: str, steps: int, seed: int, edges_of: Callable[[Hits], Array], 
         if stage == "embedding" or edges.shape[1]:
             loss = stage_loss(stage, values, hits, edges)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(values.values(), 1.0)
             optimiser.step()
             mean += (float(loss.detach()) - mean) * max(0.02, 1.0 / (1 + step))

@@ -45,7 +45,7 @@ def torch_resnet50(parameters: Parameters) -> torch.nn.Module:
     import torch  # pyright: ignore[reportMissingImports]
     from torch import nn
 
-    class ResNet50(nn.Module):
+    class ResNet50(nn.Module):  # type: ignore[misc]  # torch is not looked at
         """The layers by name (points become lines below), and their order."""
 
         def __init__(self) -> None:

@@ -58,7 +58,7 @@ def real_file() -> Callable[[str], str]:
 @pytest.fixture(scope="session")
 def models_server(triton_wheel: Path) -> Iterator[EmbeddedServer]:
     """The real Triton with the models that most workflows of the tests ask for."""
-    with EmbeddedServer(MODELS, load=["facile", "jet_energy"]) as server:
+    with EmbeddedServer(MODELS, load=["facile", "jet_energy", "deepcalo", "top_tagger"]) as server:
         yield server
 
 
