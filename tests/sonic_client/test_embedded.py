@@ -298,8 +298,8 @@ import asyncio, os, sys
 from evproc.sonic_client.embedded import EmbeddedServer
 from tests.sonic_client.test_embedded import infer_once
 with EmbeddedServer(sys.argv[1], log=sys.argv[2]) as server:
-    print(server.url, flush=True)
     try:
+        print(server.url, flush=True)
         {what}
     except KeyboardInterrupt:
         print(asyncio.run(infer_once(server.url)), flush=True)
