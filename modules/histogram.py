@@ -16,8 +16,7 @@ import numpy as np
 
 from evproc.framework import Analyzer, Block, Columns, Fault, Input, InputTag, Job, OutputError, Parameter
 from evproc.framework.columns import Array, Column, Flat, Jagged
-
-from .new_files import directory_problem, make_directory, part_path
+from evproc.framework.new_files import directory_problem, make_directory, part_path
 
 _PICTURES = (".png", ".pdf", ".svg")
 _STORES = (".root", ".json")

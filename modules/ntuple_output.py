@@ -20,13 +20,13 @@ import numpy as np
 
 from evproc.framework import Catalog, Columns, ConfigurationError, Fault, Job, OutputError, OutputModule, Parameter
 from evproc.framework.columns import Column, Flat
+from evproc.framework.new_files import directory_problem, make_directory, part_path, why_not_written
 from evproc.framework.report import OutputReport
 
 from .casting import Lossy
 from .column_types import normal_type
 from .event_buffer import EventBuffer
 from .keeping import select_products
-from .new_files import directory_problem, make_directory, part_path, why_not_written
 from .output_schema import IDENTITY, Schema, branch_name, fix_schema, is_single
 from .writers import Compression, Settings, Writer, count_entries, open_writer, why_unwritable
 

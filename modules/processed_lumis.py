@@ -17,11 +17,11 @@ from evproc.framework import OutputError
 from evproc.framework.columns import Array
 from evproc.framework.errors import InputError
 from evproc.framework.input_report import Lumis
+from evproc.framework.new_files import directory_problem, make_directory, part_path
 
 from .chunking import Run
 from .event_ranges import Keys, keys_of
 from .input_files import InputFile
-from .new_files import directory_problem, make_directory, part_path
 from .root_reading import open_reader
 from .source_layout import identities
 

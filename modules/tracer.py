@@ -17,6 +17,7 @@ from time import perf_counter
 from typing import Any
 
 from evproc.framework import Fault, Job, Module, Observer, OutputError, Parameter
+from evproc.framework.new_files import directory_problem, make_directory
 from evproc.framework.observing import (
     BlockInfo,
     ChangeInfo,
@@ -31,7 +32,6 @@ from evproc.framework.observing import (
 )
 from evproc.framework.resident import resident_bytes
 
-from .new_files import directory_problem, make_directory
 from .trace_file import TraceFile, quoted
 
 PROCESS = 1

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from evproc.framework.new_files import in_one_step
+
 if TYPE_CHECKING:
     import onnx
 
@@ -102,10 +104,5 @@ def _value(name: str, shape: Sequence[str | int], dtype: npt.DTypeLike) -> onnx.
 
 def write_onnx(model: onnx.ModelProto, path: Path) -> None:
     """Write the model, under a temporary name first; the same model gives the same bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with in_one_step(path) as part:
         part.write_bytes(model.SerializeToString(deterministic=True))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -14,15 +14,23 @@ events are gathered until they hold about 8 MB, then written; an electron makes 
 
 from __future__ import annotations
 
-import argparse
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from evproc.framework.errors import OutputError
+from evproc.producers.sample_file import (
+    check_sizes,
+    collection,
+    collection_type,
+    drawn_size,
+    identity,
+    jagged,
+    sample_parser,
+    tell,
+    write_sample,
+)
 
 from .detector import CELLS
 from .showers import Electrons, make_electrons
@@ -37,10 +45,7 @@ def _batches(events: int, electrons: int, fewest: int, seed: int) -> Iterator[tu
     batch: list[Electrons] = []
     size = 0
     for event in range(events):
-        count = electrons
-        if fewest < electrons:
-            count = int(np.random.default_rng([seed, event, 1]).integers(fewest, electrons + 1))
-        batch.append(make_electrons(count, seed, event))
+        batch.append(make_electrons(drawn_size(fewest, electrons, seed, event), seed, event))
         size += batch[-1]["cells"].nbytes
         if size > EXTEND_BYTES:
             yield event + 1 - len(batch), batch
@@ -51,24 +56,12 @@ def _batches(events: int, electrons: int, fewest: int, seed: int) -> Iterator[tu
 
 def _as_branches(first: int, batch: list[Electrons]) -> dict[str, Any]:
     """A piece of the sample as what uproot writes: identity per event, the collection, and the cells."""
-    import awkward as ak
-
     counts = np.array([len(event["genEnergy"]) for event in batch], dtype=np.int64)
-    names = [name for name in batch[0] if name != "cells"]
-    flat: dict[str, Any] = {name: np.concatenate([event[name].reshape(-1) for event in batch]) for name in batch[0]}
-    columns = [ak.contents.NumpyArray(flat[name]) for name in names]
-    cells = ak.contents.NumpyArray(flat["cells"])
-
-    def jagged(lengths: Any, content: Any) -> Any:
-        offsets = ak.index.Index64(np.concatenate([[0], np.cumsum(lengths)]))
-        return ak.Array(ak.contents.ListOffsetArray(offsets, content))
-
-    numbers = np.arange(first, first + len(batch))
+    columns = {name: np.concatenate([event[name].reshape(-1) for event in batch]) for name in batch[0]}
+    cells = columns.pop("cells")
     return {
-        "run": np.ones(len(batch), dtype=np.uint32),
-        "luminosityBlock": (1 + numbers // 100).astype(np.uint32),
-        "event": (1 + numbers).astype(np.uint64),
-        COLLECTION: jagged(counts, ak.contents.RecordArray(columns, names)),
+        **identity(first, len(batch)),
+        COLLECTION: collection(counts, columns),
         CELLS_BRANCH: jagged(counts * CELLS, cells),
     }
 
@@ -90,57 +83,18 @@ def make_sample(
     raises OutputError: the file exists and `overwrite` is false, it cannot be written, scipy is missing
     """
     fewest = electrons if min_electrons is None else min_electrons
-    if events < 0 or not 0 <= fewest <= electrons:
-        raise OutputError(
-            f"cannot make a sample of {events} events with {fewest} to {electrons} electrons: "
-            "the numbers must not be negative, nor the fewest electrons more than the most"
-        )
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists already; choose another name, or ask to overwrite it")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(part, events, electrons, fewest, seed)
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write the sample {path}: {error}") from error
-    except ModuleNotFoundError as error:
-        raise OutputError(f"samples need {error.name}: pip install 'evproc[systems]'") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return path
-
-
-def _write(part: Path, events: int, electrons: int, fewest: int, seed: int) -> None:
-    import uproot
-
+    check_sizes(events, fewest, electrons, "electrons")
     fields = {name: values.dtype for name, values in make_electrons(0, seed).items() if name != "cells"}
-    record = ", ".join(f'"{name}": {kind}' for name, kind in fields.items())
-    branches: dict[str, Any] = {
-        "run": np.uint32,
-        "luminosityBlock": np.uint32,
-        "event": np.uint64,
-        COLLECTION: f"var * {{{record}}}",
-        CELLS_BRANCH: "var * float32",
-    }
-    with uproot.recreate(part, compression=uproot.ZSTD(1)) as file:
-        tree = file.mktree("Events", branches, title="electrons of the evproc toy")
-        for first, batch in _batches(events, electrons, fewest, seed):
-            tree.extend(_as_branches(first, batch))
+    branches = {COLLECTION: collection_type(fields), CELLS_BRANCH: "var * float32"}
+    pieces = (_as_branches(first, batch) for first, batch in _batches(events, electrons, fewest, seed))
+    return write_sample(path, events, branches, pieces, title="electrons of the evproc toy", overwrite=overwrite)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line: `python -m evproc.producers.deepcalo.sample OUT.root`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m evproc.producers.deepcalo.sample", description="Make a DeepCalo sample."
-    )
-    parser.add_argument("path", type=Path, help="the ROOT file to write")
-    parser.add_argument("--events", type=int, default=100, help="number of events (default: %(default)s)")
+    parser = sample_parser("evproc.producers.deepcalo.sample", "Make a DeepCalo sample.", events=100)
     parser.add_argument("--electrons", type=int, default=10, help="electrons per event (default: %(default)s)")
     parser.add_argument("--min-electrons", type=int, help="vary the number between this and --electrons")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the sample (default: %(default)s)")
-    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     chosen = parser.parse_args(arguments)
     path = make_sample(
         chosen.path,
@@ -150,7 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
         min_electrons=chosen.min_electrons,
         overwrite=chosen.overwrite,
     )
-    print(f"{path}: {chosen.events} events, {path.stat().st_size / 1e6:.1f} MB")  # noqa: T201
+    tell(path, chosen.events)
 
 
 if __name__ == "__main__":

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from evproc.framework import Analyzer, Columns, Fault, InputTag, Job, Parameter
+from evproc.framework import Columns, InputTag, Job, Parameter
+from evproc.framework.new_files import in_one_step
+from evproc.producers.pictures import PictureAnalyzer
 
 from .performance import plot_performance, summary
 from .set_up import notes
 
 
-class EmTrackMichelPerformance(Analyzer):
+class EmTrackMichelPerformance(PictureAnalyzer):
     """Draws confusion matrix and Michel ROC curve, and prints the figures; both say whether the weights are trained."""
 
-    class Config(Analyzer.Config):
+    class Config(PictureAnalyzer.Config):
         """What is compared, and the picture."""
 
         truth: InputTag = Parameter("Hit_truth", description="true classes of hits: 0 track, 1 em, 2 none")
@@ -33,17 +33,6 @@ class EmTrackMichelPerformance(Analyzer):
         max_hits: int = Parameter(2_000_000, description="hits that are compared at most; the rest is left out", gt=0)
 
     config: Config
-
-    def check(self) -> list[Fault]:
-        """Whether the picture can be drawn."""
-        if find_spec("mplhep") is None:  # asked for, not imported: that takes a second
-            return [Fault("plots need the extra `plot`: pip install 'evproc[plot]'", self.label, where=self.where)]
-        path = Path(self.config.plot).absolute()
-        folder = next(parent for parent in path.parents if parent.exists())
-        if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-            why = "it is a folder" if path.is_dir() else f"no file can be made in '{folder}'"
-            return [Fault(f"cannot draw '{self.config.plot}': {why}", self.label, "plot", self.where)]
-        return []
 
     def begin_job(self, job: Job) -> None:
         """Begin with no hits."""
@@ -66,11 +55,6 @@ class EmTrackMichelPerformance(Analyzer):
         truth, michel = joined[0].astype(np.int64), joined[1].astype(np.bool_)
         classes, score = np.stack(joined[2:5], axis=1), joined[5]
         weights = notes(Path(self.config.model_file))["weights"]
-        path = Path(self.config.plot)
-        part = path.with_name(f".{path.name}.part")
-        try:
+        with in_one_step(self.config.plot) as part:
             plot_performance(truth, michel, classes, score, part, weights)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
         print(summary(truth, michel, classes, score, weights))  # noqa: T201

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from evproc.framework import Analyzer, Columns, Fault, Input, InputTag, Job, Parameter
+from evproc.framework import Columns, Input, InputTag, Job, Parameter
+from evproc.framework.new_files import in_one_step
+from evproc.producers.pictures import PictureAnalyzer
 
 from .detector import Array
 from .display import draw_efficiency, draw_event
 from .performance import Matched, match, performance_table, together
 
 
-class TrackPerformance(Analyzer):
+class TrackPerformance(PictureAnalyzer):
     """Efficiency, fake rate and purity of tracks, as a picture and a table; and the first event as a picture."""
 
-    class Config(Analyzer.Config):
+    class Config(PictureAnalyzer.Config):
         """Tracks, the truth, and the files to write."""
 
         tracks: InputTag = Parameter("tracks", description="the track of each hit")
@@ -30,20 +30,7 @@ class TrackPerformance(Analyzer):
         display: str = Parameter("", description="file of the picture of the first event with hits, PNG; empty: none")
 
     config: Config
-
-    def check(self) -> list[Fault]:
-        """Whether the pictures can be drawn."""
-        if find_spec("matplotlib") is None:  # asked for, not imported: that takes a second
-            return [Fault("plots need the extra `plot`: pip install 'evproc[plot]'", self.label, where=self.where)]
-        faults = []
-        for key in ("plot", "table", "display"):
-            if name := getattr(self.config, key):
-                path = Path(name).absolute()
-                folder = next(parent for parent in path.parents if parent.exists())
-                if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-                    why = "it is a folder" if path.is_dir() else f"no file can be made in '{folder}'"
-                    faults.append(Fault(f"cannot write '{name}': {why}", self.label, key, self.where))
-        return faults
+    written = ("plot", "table", "display")
 
     def begin_job(self, job: Job) -> None:
         """Begin with no events."""
@@ -75,13 +62,6 @@ class TrackPerformance(Analyzer):
 
 
 def _write(name: str, write: Callable[[Path], object]) -> None:
-    if not name:
-        return
-    path = Path(name)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    if name:
+        with in_one_step(name) as part:
+            write(part)

@@ -9,14 +9,21 @@ toy itself is described in event.py and detector.py. Event n of a seed is the sa
 
 from __future__ import annotations
 
-import argparse
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from evproc.framework.errors import OutputError
+from evproc.producers.sample_file import (
+    check_sizes,
+    collection,
+    collection_type,
+    drawn_size,
+    identity,
+    sample_parser,
+    tell,
+    write_sample,
+)
 
 from .event import TrackerEvent, make_event
 
@@ -29,10 +36,7 @@ _FIELDS = {
 
 def sample_event(hits: int, min_hits: int, seed: int, event: int) -> TrackerEvent:
     """One event of a sample. Its size is `hits`, or uniform between `min_hits` and that, ends included."""
-    size = hits
-    if min_hits < hits:
-        size = int(np.random.default_rng([seed, event, 1]).integers(min_hits, hits + 1))
-    return make_event(size, seed, event)
+    return make_event(drawn_size(min_hits, hits, seed, event), seed, event)
 
 
 def make_sample(
@@ -52,68 +56,27 @@ def make_sample(
     raises OutputError: the file exists and `overwrite` is false, it cannot be written, or the numbers are impossible.
     """
     low = hits if min_hits is None else min_hits
-    if events < 0 or not 0 <= low <= hits:
-        raise OutputError(
-            f"cannot make a sample of {events} events with {low} to {hits} hits: the numbers must not be negative, "
-            "nor the fewest hits more than the most"
-        )
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists already; choose another name, or ask to overwrite it")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(part, events, hits, low, seed)
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write the sample {path}: {error}") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    check_sizes(events, low, hits, "hits")
+    branches = {name: collection_type(fields) for name, fields in _FIELDS.items()}
+    pieces = (_as_branches(first, min(_PIECE, events - first), hits, low, seed) for first in range(0, events, _PIECE))
+    return write_sample(path, events, branches, pieces, title="hits of the evproc toy tracker", overwrite=overwrite)
 
 
-def _write(part: Path, events: int, hits: int, min_hits: int, seed: int) -> None:
-    import uproot
-
-    branches: dict[str, Any] = {"run": np.uint32, "luminosityBlock": np.uint32, "event": np.uint64}
-    for collection, fields in _FIELDS.items():
-        record = ", ".join(f'"{name}": {kind}' for name, kind in fields.items())
-        branches[collection] = f"var * {{{record}}}"
-    with uproot.recreate(part, compression=uproot.ZSTD(1)) as file:
-        tree = file.mktree("Events", branches, title="hits of the evproc toy tracker")
-        for first in range(0, events, _PIECE):
-            numbers = np.arange(first, min(first + _PIECE, events))
-            made = [sample_event(hits, min_hits, seed, int(number)) for number in numbers]
-            piece: dict[str, Any] = {
-                "run": np.ones(len(made), np.uint32),
-                "luminosityBlock": (1 + numbers // 100).astype(np.uint32),
-                "event": (1 + numbers).astype(np.uint64),
-            }
-            tree.extend(piece | {collection: _collection(made, fields) for collection, fields in _FIELDS.items()})
-
-
-def _collection(made: list[TrackerEvent], fields: dict[str, str]) -> Any:
-    import awkward as ak
-
-    columns: dict[str, Any] = {name: np.concatenate([getattr(event, name) for event in made]) for name in fields}
-    counts = [len(getattr(event, next(iter(fields)))) for event in made]
-    bounds: Any = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-    offsets = ak.index.Index64(bounds)
-    contents: Any = [ak.contents.NumpyArray(column) for column in columns.values()]
-    return ak.Array(ak.contents.ListOffsetArray(offsets, ak.contents.RecordArray(contents, list(columns))))
+def _as_branches(first: int, count: int, hits: int, min_hits: int, seed: int) -> dict[str, Any]:
+    """A piece of the sample as what uproot writes: identity per event, hits and particles."""
+    made = [sample_event(hits, min_hits, seed, number) for number in range(first, first + count)]
+    piece: dict[str, Any] = {**identity(first, count)}
+    for label, fields in _FIELDS.items():
+        columns = {name: np.concatenate([getattr(event, name) for event in made]) for name in fields}
+        piece[label] = collection([len(getattr(event, next(iter(fields)))) for event in made], columns)
+    return piece
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line: `python -m evproc.producers.exatrkx.sample OUT.root`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m evproc.producers.exatrkx.sample", description="Make a sample of the toy tracker."
-    )
-    parser.add_argument("path", type=Path, help="the ROOT file to write")
-    parser.add_argument("--events", type=int, default=100, help="number of events (default: %(default)s)")
+    parser = sample_parser("evproc.producers.exatrkx.sample", "Make a sample of the toy tracker.", events=100)
     parser.add_argument("--hits", type=int, default=1000, help="hits per event (default: %(default)s)")
     parser.add_argument("--min-hits", type=int, help="vary the number of hits between this and --hits")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the sample (default: %(default)s)")
-    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     chosen = parser.parse_args(arguments)
     path = make_sample(
         chosen.path,
@@ -123,7 +86,7 @@ def main(arguments: list[str] | None = None) -> None:
         min_hits=chosen.min_hits,
         overwrite=chosen.overwrite,
     )
-    print(f"{path}: {chosen.events} events, {path.stat().st_size / 1e6:.1f} MB")  # noqa: T201
+    tell(path, chosen.events)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ import argparse
 import ctypes
 import fcntl
 import hashlib
-import os
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -37,6 +36,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evproc.framework.errors import ServerUnavailable
+from evproc.framework.new_files import in_one_step
 from evproc.sonic_client.triton_wheel import data_folder
 
 from .fpga_design import INPUTS, FixedDesign, shipped_design
@@ -130,13 +130,8 @@ def compiled(design: FixedDesign | None = None) -> Path:
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            with tempfile.TemporaryDirectory(prefix="evproc-fpga-") as folder:
-                part = path.with_name(f".{path.name}.{os.getpid()}.part")
-                try:
-                    _compile(design, Path(folder), part)
-                    part.replace(path)
-                finally:
-                    part.unlink(missing_ok=True)
+            with tempfile.TemporaryDirectory(prefix="evproc-fpga-") as folder, in_one_step(path) as part:
+                _compile(design, Path(folder), part)
     return path
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from importlib.util import find_spec
-from pathlib import Path
-
 import numpy as np
 
-from evproc.framework import Analyzer, Columns, Fault, InputTag, Job, Parameter
+from evproc.framework import Columns, InputTag, Job, Parameter
+from evproc.framework.new_files import in_one_step
+from evproc.producers.pictures import PictureAnalyzer
 
 from .performance import plot_performance
 
 
-class FacilePerformance(Analyzer):
+class FacilePerformance(PictureAnalyzer):
     """Plots response and resolution of FACILE and of the charge sum against the true energy."""
 
-    class Config(Analyzer.Config):
+    class Config(PictureAnalyzer.Config):
         """What is compared, and the picture."""
 
         true: InputTag = Parameter("HBHEChannel_genEnergy", description="true energies of the channels")
@@ -28,17 +26,6 @@ class FacilePerformance(Analyzer):
         )
 
     config: Config
-
-    def check(self) -> list[Fault]:
-        """Whether the picture can be drawn."""
-        if find_spec("mplhep") is None:  # asked for, not imported: that takes a second
-            return [Fault("plots need the extra `plot`: pip install 'evproc[plot]'", self.label, where=self.where)]
-        path = Path(self.config.plot).absolute()
-        folder = next(parent for parent in path.parents if parent.exists())
-        if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-            why = "it is a folder" if path.is_dir() else f"no file can be made in '{folder}'"
-            return [Fault(f"cannot draw '{self.config.plot}': {why}", self.label, "plot", self.where)]
-        return []
 
     def begin_job(self, job: Job) -> None:
         """Begin with no channels."""
@@ -57,10 +44,5 @@ class FacilePerformance(Analyzer):
     def commit(self) -> None:
         """Draw the picture, under a temporary name first."""
         true, facile, charge_sum = (np.concatenate([np.empty(0, np.float32), *parts]) for parts in self._parts)
-        path = Path(self.config.plot)
-        part = path.with_name(f".{path.name}.part")
-        try:
+        with in_one_step(self.config.plot) as part:
             plot_performance(true, facile, charge_sum, part)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)

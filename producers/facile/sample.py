@@ -26,8 +26,6 @@ What would change it: if uproot learns to write jagged arrays of fixed-size arra
 
 from __future__ import annotations
 
-import argparse
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +33,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evproc.framework.errors import OutputError
+from evproc.producers.sample_file import (
+    check_sizes,
+    collection,
+    collection_type,
+    drawn_size,
+    identity,
+    sample_parser,
+    tell,
+    write_sample,
+)
 
 from .detector import (
     ADC_STEP_FC,
@@ -53,7 +60,7 @@ from .detector import (
 )
 
 if TYPE_CHECKING:
-    import awkward as ak
+    pass
 
 COLLECTION = "HBHEChannel"
 EXTEND_BYTES = 8_000_000
@@ -179,10 +186,7 @@ def _batches(events: int, channels: int, min_channels: int, seed: int) -> Iterat
     batch: list[Channels] = []
     size = 0
     for event in range(events):
-        count = channels
-        if min_channels < channels:
-            count = int(np.random.default_rng([seed, event, 1]).integers(min_channels, channels + 1))
-        made = make_channels(count, seed, event)
+        made = make_channels(drawn_size(min_channels, channels, seed, event), seed, event)
         width = sum(column.nbytes for column in made.values())
         if batch and size + width > EXTEND_BYTES:
             yield event - len(batch), batch
@@ -193,21 +197,11 @@ def _batches(events: int, channels: int, min_channels: int, seed: int) -> Iterat
         yield events - len(batch), batch
 
 
-def _as_branches(first: int, batch: list[Channels]) -> dict[str, Array | ak.Array]:
+def _as_branches(first: int, batch: list[Channels]) -> dict[str, Any]:
     """A piece of the sample as what uproot writes: identity per event, and the jagged collection."""
-    import awkward as ak
-
-    counts = np.array([len(event["ieta"]) for event in batch], dtype=np.int64)
-    offsets = ak.index.Index64(np.concatenate([[0], np.cumsum(counts)]))
-    columns: dict[str, Any] = {name: np.concatenate([event[name] for event in batch]) for name in batch[0]}
-    record = ak.contents.RecordArray([ak.contents.NumpyArray(column) for column in columns.values()], list(columns))
-    numbers = np.arange(first, first + len(batch))
-    return {
-        "run": np.ones(len(batch), dtype=np.uint32),
-        "luminosityBlock": (1 + numbers // 100).astype(np.uint32),
-        "event": (1 + numbers).astype(np.uint64),
-        COLLECTION: ak.Array(ak.contents.ListOffsetArray(offsets, record)),
-    }
+    columns = {name: np.concatenate([event[name] for event in batch]) for name in batch[0]}
+    counts = [len(event["ieta"]) for event in batch]
+    return {**identity(first, len(batch)), COLLECTION: collection(counts, columns)}
 
 
 def make_sample(
@@ -226,59 +220,19 @@ def make_sample(
     min_channels: the fewest; the number is then uniform between the two, ends included. None: always `channels`
     raises OutputError: the file exists and `overwrite` is false, it cannot be written, or what was written is short.
     """
-    if events < 0 or channels < 0 or not 0 <= (low := channels if min_channels is None else min_channels) <= channels:
-        raise OutputError(
-            f"cannot make a sample of {events} events with {min_channels} to {channels} channels: "
-            "the numbers must not be negative, nor the fewest channels more than the most"
-        )
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists already; choose another name, or ask to overwrite it")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(part, events, channels, low, seed)
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write the sample {path}: {error}") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return path
-
-
-def _write(part: Path, events: int, channels: int, min_channels: int, seed: int) -> None:
-    import uproot
-
-    fields: dict[str, str] = {name: str(column.dtype) for name, column in make_channels(0, seed).items()}
-    record = ", ".join(f'"{name}": {kind}' for name, kind in fields.items())
-    branches: dict[str, Any] = {
-        "run": np.uint32,
-        "luminosityBlock": np.uint32,
-        "event": np.uint64,
-        COLLECTION: f"var * {{{record}}}",
-    }
-    with uproot.recreate(part, compression=uproot.ZSTD(1)) as file:
-        tree = file.mktree("Events", branches, title="HCAL channels of the evproc toy")
-        for first, batch in _batches(events, channels, min_channels, seed):
-            tree.extend(_as_branches(first, batch))
-    written: Any = uproot.open(part)
-    with written:
-        found = written["Events"].num_entries
-    if found != events:
-        raise OutputError(f"{part} holds {found} of {events} events after writing")
+    low = channels if min_channels is None else min_channels
+    check_sizes(events, low, channels, "channels")
+    fields = {name: column.dtype for name, column in make_channels(0, seed).items()}
+    pieces = (_as_branches(first, batch) for first, batch in _batches(events, channels, low, seed))
+    branches = {COLLECTION: collection_type(fields)}
+    return write_sample(path, events, branches, pieces, title="HCAL channels of the evproc toy", overwrite=overwrite)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line: `python -m evproc.producers.facile.sample OUT.root`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m evproc.producers.facile.sample", description="Make a FACILE sample."
-    )
-    parser.add_argument("path", type=Path, help="the ROOT file to write")
-    parser.add_argument("--events", type=int, default=100, help="number of events (default: %(default)s)")
+    parser = sample_parser("evproc.producers.facile.sample", "Make a FACILE sample.", events=100)
     parser.add_argument("--channels", type=int, default=1000, help="channels per event (default: %(default)s)")
     parser.add_argument("--min-channels", type=int, help="vary the number of channels between this and --channels")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the sample (default: %(default)s)")
-    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     chosen = parser.parse_args(arguments)
     path = make_sample(
         chosen.path,
@@ -288,7 +242,7 @@ def main(arguments: list[str] | None = None) -> None:
         min_channels=chosen.min_channels,
         overwrite=chosen.overwrite,
     )
-    print(f"{path}: {chosen.events} events, {path.stat().st_size / 1e6:.1f} MB")  # noqa: T201
+    tell(path, chosen.events)
 
 
 if __name__ == "__main__":

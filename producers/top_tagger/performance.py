@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evproc.framework.errors import OutputError
+from evproc.framework.new_files import in_one_step
 
 from .images import HALF_WIDTH
 
@@ -148,17 +149,12 @@ def _drawn(draw: Callable[[Any], None], path: str | Path, size: tuple[float, flo
     from matplotlib.figure import Figure
 
     path = Path(path)
-    part = path.with_name(f".{path.name}.part")
     style: Any = mplhep.style.CMS
     try:
-        with mpl.rc_context(style):
+        with in_one_step(path) as part, mpl.rc_context(style):
             figure = Figure(figsize=size)
             draw(figure)
-            path.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(part, dpi=80, bbox_inches="tight", format="png")
-        part.replace(path)
     except OSError as error:
         raise OutputError(f"cannot write the plot {path}: {error}") from error
-    finally:
-        part.unlink(missing_ok=True)
     return path

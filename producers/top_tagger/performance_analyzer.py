@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from importlib.util import find_spec
-from pathlib import Path
-
 import numpy as np
 
-from evproc.framework import Analyzer, Columns, Fault, Input, InputTag, Job, Parameter
+from evproc.framework import Columns, Input, InputTag, Job, Parameter
+from evproc.producers.pictures import PictureAnalyzer
 
 from .images import SIDE, jet_pixels, summed_image
 from .performance import QCD, TOP, Roc, performance_text, plot_images, plot_roc, plot_scores, roc_curve
@@ -19,14 +16,14 @@ PIECE = 100_000
 """Pairs of jet and particle whose pixels are computed at a time: 5 MB."""
 
 
-class TopTaggerPerformance(Analyzer):
+class TopTaggerPerformance(PictureAnalyzer):
     """Draws the ROC curve of the top tagger, and the average picture of top and of QCD jets.
 
     Without labels, as in measured events, it draws how often which score occurs, and the average picture of all jets.
     After the job, `analyzer.roc` is the curve, and `analyzer.sums` has for each label the sum of pictures and their number.
     """
 
-    class Config(Analyzer.Config):
+    class Config(PictureAnalyzer.Config):
         """Which jets, and the pictures."""
 
         score: InputTag = Parameter("top_score", description="probabilities of a top, one for each jet")
@@ -42,20 +39,7 @@ class TopTaggerPerformance(Analyzer):
         images: str = Parameter("", description="file of the average pictures, PNG; empty: none")
 
     config: Config
-
-    def check(self) -> list[Fault]:
-        """Whether the pictures can be drawn."""
-        keys = [key for key in ("plot", "images") if getattr(self.config, key)]
-        if keys and find_spec("mplhep") is None:  # asked for, not imported: that takes a second
-            return [Fault("plots need the extra `plot`: pip install 'evproc[plot]'", self.label, where=self.where)]
-        faults = []
-        for key in keys:
-            path = Path(getattr(self.config, key)).absolute()
-            folder = next(parent for parent in path.parents if parent.exists())
-            if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-                why = "it is a folder" if path.is_dir() else f"no file can be made in '{folder}'"
-                faults.append(Fault(f"cannot draw '{path}': {why}", self.label, key, self.where))
-        return faults
+    written = ("plot", "images")
 
     def begin_job(self, job: Job) -> None:
         """Begin with no jets."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from evproc.framework.errors import ConfigurationError, EvprocError, Fault, InputError, InternalError, OutputError
+from evproc.framework.new_files import in_one_step
 
 from .clients import ClientLauncher, tidy
 from .points import Point, Result, as_csv
@@ -114,10 +115,9 @@ class Folder:
 
 def write(path: Path, text: str) -> None:
     """Write a file whole or not at all. Raises OutputError."""
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        with in_one_step(path) as part:
+            part.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write '{path}': {error.strerror}") from error
 

@@ -168,5 +168,5 @@ def test_jets_without_labels(tmp_path: Path) -> None:
 def test_pictures_that_cannot_be_written(tmp_path: Path) -> None:
     """Both places are looked at before the first event."""
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigurationError, match=r"it is a folder.*\n.*file/jets.png': no file"):
+    with pytest.raises(ConfigurationError, match=r"is a directory .*\n.*file/jets.png': .*/file' is a file, so"):
         performance(scored([event(1, 1)]), plot=str(tmp_path), images=str(tmp_path / "file" / "jets.png"))

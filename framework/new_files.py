@@ -6,14 +6,32 @@ import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from evproc.framework import OutputError
+from .errors import OutputError
 
 
 def part_path(path: Path) -> Path:
     """The temporary name of a file that is being written: in the same directory, so that renaming is one step."""
     return path.with_name(f".{path.name}.part-{os.getpid()}").absolute()
+
+
+@contextmanager
+def in_one_step(path: str | Path) -> Iterator[Path]:
+    """A temporary name for a file, which gets its own when the block ends, and is gone if the block raises.
+
+    The directory is made. Raises OSError if that, or the renaming, cannot be.
+    """
+    path = Path(path)
+    path.absolute().parent.mkdir(parents=True, exist_ok=True)
+    part = part_path(path)
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def directory_problem(path: Path) -> str:
