@@ -62,17 +62,20 @@ def collection_type(fields: Mapping[str, npt.DTypeLike]) -> str:
 
 def jagged(counts: Sequence[int] | npt.NDArray[np.int64], values: npt.NDArray[Any]) -> ak.Array:
     """Numbers that belong to events: counts (events,) and values (sum of counts,) as (events, var)."""
-    import awkward as ak
-
-    return _cut(counts, ak.contents.NumpyArray(values))
+    return _cut(counts, _numbers(values))
 
 
 def collection(counts: Sequence[int] | npt.NDArray[np.int64], columns: Mapping[str, npt.NDArray[Any]]) -> ak.Array:
     """Objects that belong to events: counts (events,) and columns (sum of counts,) as (events, var, record)."""
     import awkward as ak
 
-    values: list[Any] = [ak.contents.NumpyArray(column) for column in columns.values()]
-    return _cut(counts, ak.contents.RecordArray(values, list(columns)))
+    return _cut(counts, ak.contents.RecordArray([_numbers(column) for column in columns.values()], list(columns)))
+
+
+def _numbers(values: Any) -> Any:
+    import awkward as ak
+
+    return ak.contents.NumpyArray(values)
 
 
 def _cut(counts: Sequence[int] | npt.NDArray[np.int64], content: Any) -> ak.Array:

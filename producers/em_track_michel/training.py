@@ -136,7 +136,7 @@ def train(
 
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    parts = torch_parts()
+    parts: dict[str, Any] = torch_parts()
     parts["conv"].to(memory_format=torch.channels_last)
     weights = [weight for part in parts.values() for weight in part.parameters()]
     steps = max(1, len(patches) // batch)
