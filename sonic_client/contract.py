@@ -200,7 +200,8 @@ def empty_outputs(names: Sequence[str], metadata: ModelMetadata) -> dict[str, Ar
 class Answers(Sequence[dict[str, Array]]):
     """The outputs of each event, as views: for each event name -> (rows of the event, ...).
 
-    They are cut when they are asked for, some events at a time, so that what is cut is used while it is in the cache.
+    They are cut one by one as they are gone through, so that what is cut is used while it is in the cache; a slice is not
+    cut at all.
     """
 
     __slots__ = ("_bounds", "_outputs")
@@ -217,23 +218,22 @@ class Answers(Sequence[dict[str, Array]]):
     @overload
     def __getitem__(self, place: int) -> dict[str, Array]: ...
     @overload
-    def __getitem__(self, place: slice) -> list[dict[str, Array]]: ...
-    def __getitem__(self, place: int | slice) -> dict[str, Array] | list[dict[str, Array]]:
+    def __getitem__(self, place: slice) -> Sequence[dict[str, Array]]: ...
+    def __getitem__(self, place: int | slice) -> dict[str, Array] | Sequence[dict[str, Array]]:
         if isinstance(place, int):
             number = range(len(self))[place]
-            return self[number : number + 1][0]
+            return next(iter(self[number : number + 1]))
         first, last, step = place.indices(len(self))
-        bounds = self._bounds[first : max(first, last) + 1]
-        pieces = {name: _views(array, bounds) for name, array in self._outputs.items()}
-        if len(pieces) == 1:
-            ((name, views),) = pieces.items()
-            cut = [{name: view} for view in views]
-        else:
-            cut = [dict(zip(pieces, views, strict=True)) for views in zip(*pieces.values(), strict=True)]
-        return cut if step == 1 else cut[::step]
+        if step != 1:
+            return list(self)[place]
+        return Answers(self._outputs, self._bounds[first : max(first, last) + 1])
 
     def __iter__(self) -> Iterator[dict[str, Array]]:
-        return iter(self[:])
+        pieces = {name: _views(array, self._bounds) for name, array in self._outputs.items()}
+        if len(pieces) == 1:
+            ((name, views),) = pieces.items()
+            return ({name: view} for view in views)
+        return (dict(zip(pieces, views, strict=True)) for views in zip(*pieces.values(), strict=True))
 
 
 def _views(array: Array, bounds: Sequence[int]) -> Iterable[Array]:
