@@ -37,6 +37,7 @@ _ID = b"\x1a"  # field 3, bytes, of a request
 _RAW_INPUT = b"\x3a"  # field 7, bytes, of a request
 _ANSWER_ID = 3
 _RAW_OUTPUT = 6
+_SMALL = 4096  # bytes of an answer that is read whole
 _KEPT_HEADER = 4096  # bytes; longer ones carry tensors in their typed form and are not worth keeping
 
 Described = tuple[str, str, tuple[int, ...]]
@@ -139,9 +140,7 @@ def _place(tensor: Any, region: str, place: Placed) -> None:
 class Answer(dict[str, Array]):
     """Outputs by name, and the version of the model that the server names in its answer."""
 
-    def __init__(self, *, version: str = "") -> None:
-        super().__init__()
-        self.version = version
+    version = ""
 
 
 def infer_answer(
@@ -152,6 +151,49 @@ def infer_answer(
     `shared` are the places that the server was offered in shared memory; outputs that come without bytes are read there.
     Raises ValueError if one is missing, or if its bytes are not what its type and shape say.
     """
+    described, version, raw, head = _read_small(data) if len(data) <= _SMALL else _read_large(data)
+    if raw and len(raw) != len(described):
+        raise ValueError(f"{len(described)} outputs are described, and the bytes of {len(raw)} came")
+    if not raw:
+        _check_came(described, wanted)
+        return _typed_outputs(head, wanted)
+    answer = Answer()
+    answer.version = version
+    for number, (name, datatype, shape) in enumerate(described):
+        content = raw[number]
+        if shared and not content and name in shared:
+            content = _part(name, datatype, shape, shared[name])
+        if not wanted or name in wanted:
+            try:
+                answer[name] = from_wire(content, dtype_of(datatype), shape)
+            except ValueError as error:
+                raise ValueError(f"output '{name}': {error}") from None
+    if len(answer) < len(wanted):
+        _check_came(described, wanted)
+    return answer
+
+
+def _check_came(described: Sequence[Described], wanted: Sequence[str]) -> None:
+    """Raise ValueError if an output that was asked for is not described."""
+    names = [name for name, _, _ in described]
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        came = ", ".join(names) or "none"
+        raise ValueError(f"output '{missing[0]}' was asked for and did not come (came: {came})")
+
+
+_Read = tuple[tuple[Described, ...], str, Sequence[bytes | memoryview], bytes]
+"""Of an answer: what its outputs are, the version of the model, the raw bytes of each output, and all but these."""
+
+
+def _read_small(data: bytes) -> _Read:
+    """An answer as protobuf reads it: where it is small, that takes a third of the time."""
+    answer = _parsed(data)
+    return _outputs_of(answer), answer.model_version, answer.raw_output_contents, data
+
+
+def _read_large(data: bytes) -> _Read:
+    """An answer whose tensors' bytes are not copied; what describes them is kept."""
     header: list[memoryview] = []
     raw: list[memoryview] = []
     for field, whole, content in message_fields(memoryview(data)):
@@ -160,23 +202,8 @@ def infer_answer(
         elif field != _ANSWER_ID:
             header.append(whole)
     head = b"".join(header)
-    described = _described(head) if not raw and len(head) > _KEPT_HEADER else _answer_header(head)
-    if raw and len(raw) != len(described):
-        raise ValueError(f"{len(described)} outputs are described, and the bytes of {len(raw)} came")
-    names = [name for name, _, _ in described]
-    missing = [name for name in wanted if name not in names]
-    if missing:
-        came = ", ".join(names) or "none"
-        raise ValueError(f"output '{missing[0]}' was asked for and did not come (came: {came})")
-    if not raw:
-        return _typed_outputs(head, wanted)
-    answer = Answer(version=_answer_version(head))
-    for (name, datatype, shape), content in zip(described, raw, strict=True):
-        if shared and not content and name in shared:
-            content = _part(name, datatype, shape, shared[name])
-        if not wanted or name in wanted:
-            answer[name] = _output(name, datatype, shape, content)
-    return answer
+    described, version = _described(head) if not raw and len(head) > _KEPT_HEADER else _answer_header(head)
+    return described, version, raw, head
 
 
 def _part(name: str, datatype: str, shape: tuple[int, ...], place: memoryview) -> memoryview:
@@ -187,30 +214,23 @@ def _part(name: str, datatype: str, shape: tuple[int, ...], place: memoryview) -
     return place[:nbytes]
 
 
-def _output(name: str, datatype: str, shape: tuple[int, ...], content: memoryview) -> Array:
+def _parsed(data: bytes) -> Any:
     try:
-        if any(extent < 0 for extent in shape):
-            raise ValueError(f"its shape is stated as {shape}")
-        return from_wire(content, dtype_of(datatype), shape)
-    except ValueError as error:
-        raise ValueError(f"output '{name}': {error}") from None
-
-
-def _described(head: bytes) -> tuple[Described, ...]:
-    try:
-        answer = messages.ModelInferResponse.FromString(head)
+        return messages.ModelInferResponse.FromString(data)
     except Exception as error:
         raise ValueError(f"the answer is not a ModelInferResponse: {error}") from error
-    return tuple((output.name, output.datatype, tuple(output.shape)) for output in answer.outputs)
+
+
+def _outputs_of(answer: Any) -> tuple[Described, ...]:
+    return tuple([(output.name, output.datatype, tuple(output.shape)) for output in answer.outputs])
+
+
+def _described(head: bytes) -> tuple[tuple[Described, ...], str]:
+    answer = _parsed(head)
+    return _outputs_of(answer), answer.model_version
 
 
 _answer_header = lru_cache(maxsize=1024)(_described)
-
-
-@lru_cache(maxsize=1024)
-def _answer_version(head: bytes) -> str:
-    version: str = messages.ModelInferResponse.FromString(head).model_version
-    return version
 
 
 _TYPED = {

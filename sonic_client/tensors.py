@@ -170,11 +170,9 @@ def from_wire(data: bytes | memoryview, dtype: np.dtype[Any], shape: Sequence[in
     if dtype.kind == "O":
         return _bytes_from_wire(data, tuple(shape))
     wanted = prod(shape) * dtype.itemsize
-    if len(data) != wanted:
+    if len(data) != wanted or (shape and min(shape) < 0):
         raise ValueError(f"{len(data)} bytes, where shape {tuple(shape)} of {dtype} takes {wanted}")
-    array = np.empty(tuple(shape), dtype)
-    array.reshape(-1).view(np.uint8)[:] = np.frombuffer(data, np.uint8)
-    return array
+    return np.frombuffer(data, dtype).reshape(shape).copy()
 
 
 def _bytes_to_wire(array: Array) -> bytes:
