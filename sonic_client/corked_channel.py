@@ -18,6 +18,8 @@ from typing import Any, cast
 from grpclib.client import Channel, Handler
 from grpclib.protocol import H2Protocol
 
+from .header_blocks import know_headers
+
 LARGEST = 128 << 10
 """Bytes that are kept."""
 
@@ -58,8 +60,9 @@ class _Corked:
 
 class _Protocol(H2Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Put the cork between HTTP/2 and the socket."""
+        """Put the cork between HTTP/2 and the socket; no header has been sent or received yet."""
         super().connection_made(cast("asyncio.Transport", _Corked(cast("asyncio.Transport", transport))))
+        know_headers(self.connection._connection)
 
 
 class CorkedChannel(Channel):
