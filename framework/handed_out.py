@@ -9,8 +9,8 @@ what `acquire` does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from operator import is_
+from collections.abc import Iterable
+from operator import is_, itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,9 +31,12 @@ class HandedOut(list[Any]):
         self._store = store
         self._first = first
 
-    def column_of(self, arrays: Sequence[Any]) -> Column | None:
-        """The column of which these are the values, one for each of the events and in their order; None if there is none."""
-        return self._store.uncut(arrays, self._first)
+    def column_of(self, name: str) -> Column | None:
+        """The column of which these are the values by this name, one for each event and in their order; None if there is none.
+
+        Raises what looking into the work raises, if it is no mapping or has no such name.
+        """
+        return self._store.uncut(map(itemgetter(name), self), self[0][name], self._first, len(self))
 
 
 def cut_from(value: Any, column: Column) -> bool:
@@ -42,6 +45,6 @@ def cut_from(value: Any, column: Column) -> bool:
     return whole is not None and isinstance(value, np.ndarray) and np.may_share_memory(value, whole)
 
 
-def same(some: Sequence[Any], others: Sequence[Any]) -> bool:
-    """Whether two lists hold the very same objects."""
-    return len(some) == len(others) and all(map(is_, some, others))
+def same(some: Iterable[Any], others: Iterable[Any]) -> bool:
+    """Whether these are the very same objects, as far as the shorter goes."""
+    return all(map(is_, some, others))

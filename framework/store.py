@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import repeat
 from operator import itemgetter
 from sys import getrefcount
@@ -220,13 +220,18 @@ class Store:
             return column
         return column.take(np.asarray(index, dtype=np.int64))
 
-    def uncut(self, values: Sequence[Any], first: int) -> Column | None:
-        """The column that these values were cut from, for the events from `first` on; None if they are not such values."""
-        last = first + len(values)
+    def uncut(self, values: Iterable[Any], one: Any, first: int, count: int) -> Column | None:
+        """The column that these values were cut from, for `count` events from `first` on; None if they are not such values.
+
+        one: the first of them
+        """
+        last = first + count
         for key, cut in self.lists.items():
-            if type(cut) is list and cut[first] is values[0] and same(cut[first:last], values):
+            if type(cut) is list and cut[first] is one:
                 column = self.columns.get(key)
-                return column.slice(first, last) if column is not None and cut_from(values[0], column) else None
+                if column is None or not cut_from(one, column) or not same(values, cut[first:last]):
+                    return None
+                return column.slice(first, last)
         return None
 
     def close(self) -> None:

@@ -101,14 +101,14 @@ def gather(work: Sequence[Any], metadata: ModelMetadata) -> tuple[dict[str, Arra
         sound = set(map(len, work)) <= {len(specs)}
         for spec in specs:
             name = spec.name
-            arrays = [tensor[name] for tensor in work]
-            column = work.column_of(arrays) if isinstance(work, HandedOut) else None
+            column = work.column_of(name) if isinstance(work, HandedOut) else None
             if column is not None and (rows := _uncut(column)):
                 mine, tensors[name] = rows
                 sound = sound and (bounds is None or list(mine) == list(bounds))
                 sound = sound and _is(tensors[name], spec)
                 bounds = mine
                 continue
+            arrays = [tensor[name] for tensor in work]
             mine, shapes = _bounds_of(arrays)
             sound = sound and (bounds is None or list(mine) == list(bounds))
             sound = sound and all(same_shape(shape[1:], spec.shape) for shape in shapes)
