@@ -34,7 +34,10 @@ import numpy as np
 from evproc.framework.errors import ModelContractError
 from evproc.framework.event import EventID
 
-from .tensors import Array, wire_size
+from .tensors import Array, Rows, Tensor, wire_size
+
+FEW = 16
+"""Submissions of a request whose rows are put together as they are sent; those of more are small, and joined before."""
 
 
 @dataclass(slots=True, eq=False)
@@ -119,17 +122,20 @@ class Request:
         first, last = min(first for first, _ in known), max(last for _, last in known)
         return f"{':'.join(map(str, first))}-{':'.join(map(str, last))}"
 
-    def inputs(self) -> dict[str, Array]:
-        """The tensors to send: name -> (rows, ...). No copy if they come from one submission."""
+    def inputs(self) -> dict[str, Tensor]:
+        """The tensors to send: name -> (rows, ...). No copy if they come from few submissions."""
         first = self.parts[0]
         if len(self.parts) == 1:
             if first.stop - first.start == first.submission.rows:
                 return dict(first.submission.inputs)
             return {name: array[first.start : first.stop] for name, array in first.submission.inputs.items()}
-        return {
-            name: np.concatenate([part.submission.inputs[name][part.start : part.stop] for part in self.parts])
+        tensors = {
+            name: Rows([part.submission.inputs[name][part.start : part.stop] for part in self.parts])
             for name in first.submission.inputs
         }
+        if len(self.parts) <= FEW:
+            return dict(tensors)
+        return {name: rows.joined() for name, rows in tensors.items()}
 
 
 @dataclass(slots=True, eq=False)

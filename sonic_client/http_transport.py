@@ -28,7 +28,7 @@ from evproc.framework.errors import InferenceError, InternalError
 from . import kserve_rest
 from .address import ServerURL
 from .connection import DEFAULT, Connection, Headers, ssl_context
-from .tensors import Array, ModelMetadata, ModelStatistics
+from .tensors import Array, ModelMetadata, ModelStatistics, Tensor, arrays_of
 from .transport import contract_error, deadline_error, http_status, status_error
 
 _BINARY = "application/octet-stream"
@@ -116,7 +116,7 @@ class HttpTransport:
         self,
         model: str,
         version: str,
-        inputs: Mapping[str, Array],
+        inputs: Mapping[str, Tensor],
         outputs: Sequence[str],
         *,
         timeout: float,
@@ -125,7 +125,7 @@ class HttpTransport:
     ) -> dict[str, Array]:
         """Send one request, and return the outputs asked for (all, if `outputs` is empty), by name."""
         try:
-            parts = kserve_rest.infer_request(inputs, outputs, request_id, priority)
+            parts = kserve_rest.infer_request(arrays_of(inputs), outputs, request_id, priority)
         except ValueError as error:
             raise contract_error(str(error), server=self.url, model=model) from error
         headers = {kserve_rest.JSON_LENGTH: str(len(parts[0]))}

@@ -29,7 +29,17 @@ import numpy as np
 
 from .messages import service as messages
 from .model_config import stated_digests, unsupported
-from .tensors import Array, ModelMetadata, ModelStatistics, TensorSpec, datatype_of, dtype_of, from_wire, to_wire
+from .tensors import (
+    Array,
+    ModelMetadata,
+    ModelStatistics,
+    Tensor,
+    TensorSpec,
+    datatype_of,
+    dtype_of,
+    from_wire,
+    wire_parts,
+)
 
 SERVICE = "/inference.GRPCInferenceService/"
 
@@ -47,18 +57,18 @@ Described = tuple[str, str, tuple[int, ...]]
 def infer_request(
     model: str,
     version: str,
-    inputs: Mapping[str, Array],
+    inputs: Mapping[str, Tensor],
     outputs: Sequence[str],
     request_id: str = "",
     priority: int = 0,
 ) -> bytes:
     """The bytes of a ModelInferRequest. Raises ValueError for an array that no server can take."""
     described: list[Described] = []
-    raw: list[bytes | memoryview] = []
-    for name, array in inputs.items():
+    raw: list[list[bytes | memoryview]] = []
+    for name, tensor in inputs.items():
         try:
-            described.append((name, datatype_of(array.dtype), array.shape))
-            raw.append(to_wire(array))
+            described.append((name, datatype_of(tensor.dtype), tensor.shape))
+            raw.append(wire_parts(tensor))
         except ValueError as error:
             raise ValueError(f"input '{name}': {error}") from None
     parts: list[bytes | memoryview] = [_request_header(model, version, tuple(described), tuple(outputs), priority)]
@@ -66,7 +76,7 @@ def infer_request(
         word = request_id.encode()
         parts += (_ID, varint(len(word)), word)
     for data in raw:
-        parts += (_RAW_INPUT, varint(len(data)), data)
+        parts += (_RAW_INPUT, varint(sum(map(len, data))), *data)
     return b"".join(parts)
 
 

@@ -13,7 +13,7 @@ from evproc.framework.errors import InferenceError, InternalError
 from . import kserve
 from .connection import DEFAULT, Connection, Headers
 from .messages import service as messages
-from .tensors import Array, ModelMetadata, ModelStatistics
+from .tensors import Array, ModelMetadata, ModelStatistics, Tensor
 from .transport import ServerURL, contract_error
 
 
@@ -85,7 +85,7 @@ class KServeTransport(ABC):
         self,
         model: str,
         version: str,
-        inputs: Mapping[str, Array],
+        inputs: Mapping[str, Tensor],
         outputs: Sequence[str],
         *,
         timeout: float,

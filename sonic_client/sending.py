@@ -37,7 +37,7 @@ from .transport import is_retryable
 
 if TYPE_CHECKING:
     from .batching import Request
-    from .tensors import Array, ModelMetadata
+    from .tensors import Array, ModelMetadata, Tensor
 
 NOBODYS_FAULT = (ServerUnavailable, DeadlineExceeded, EventSkipped)
 """Errors that say nothing of the rows of a request."""
@@ -178,7 +178,7 @@ class Sender:
     async def _ask(
         self,
         request: Request,
-        inputs: Mapping[str, Array],
+        inputs: Mapping[str, Tensor],
         request_id: str,
         server: Server,
         tried: list[Server],
@@ -224,7 +224,7 @@ class Sender:
     async def _attempt(
         self,
         request: Request,
-        inputs: Mapping[str, Array],
+        inputs: Mapping[str, Tensor],
         request_id: str,
         server: Server,
         timeout: float,  # noqa: ASYNC109

@@ -37,7 +37,7 @@ from .connection import DEFAULT, Connection
 from .grpc_transport import GrpcTransport
 from .messages import service as messages
 from .shared_outputs import ROOM_REFUSED, OutputSizes, key_of, mark, rows_of, untouched
-from .tensors import Array, datatype_of, to_wire
+from .tensors import Array, Tensor, datatype_of, wire_parts
 from .transport import contract_error
 
 LEAST = 32 << 10
@@ -123,7 +123,7 @@ class SharedMemoryTransport(GrpcTransport):
         self,
         model: str,
         version: str,
-        inputs: Mapping[str, Array],
+        inputs: Mapping[str, Tensor],
         outputs: Sequence[str],
         *,
         timeout: float,
@@ -176,7 +176,7 @@ class SharedMemoryTransport(GrpcTransport):
         region: Region,
         model: str,
         version: str,
-        inputs: Mapping[str, Array],
+        inputs: Mapping[str, Tensor],
         outputs: Sequence[str],
         sizes: Mapping[str, int] | None,
         request_id: str,
@@ -186,10 +186,12 @@ class SharedMemoryTransport(GrpcTransport):
         placed = []
         place = 0
         for name, array in inputs.items():
-            data = to_wire(array)
-            region.write(place, data)
-            placed.append(((name, datatype_of(array.dtype), array.shape), (place, len(data))))
-            place += _room(len(data))
+            begin = place
+            for data in wire_parts(array):
+                region.write(place, data)
+                place += len(data)
+            placed.append(((name, datatype_of(array.dtype), array.shape), (begin, place - begin)))
+            place = begin + _room(place - begin)
         if sizes is None:
             wanted: list[tuple[str, tuple[int, int] | None]] = [(name, None) for name in outputs]
             return kserve.shared_request(
@@ -205,7 +207,7 @@ class SharedMemoryTransport(GrpcTransport):
         request = kserve.shared_request(model, version, region.name, tuple(placed), tuple(wanted), request_id, priority)
         return request, places
 
-    async def _take(self, inputs: Mapping[str, Array], sizes: Mapping[str, int] | None) -> Region | None:
+    async def _take(self, inputs: Mapping[str, Tensor], sizes: Mapping[str, int] | None) -> Region | None:
         """A region for these inputs, and for outputs of these sizes; None if they go through the socket."""
         if self.refused or any(array.dtype.kind in "OSU" for array in inputs.values()):
             return None

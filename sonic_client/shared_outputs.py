@@ -16,7 +16,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 
-from .tensors import Array
+from .tensors import Array, Tensor
 
 ROOM_REFUSED = "shared memory size"
 """In Triton's words for an output that does not fit into its place."""
@@ -53,10 +53,10 @@ class OutputSizes:
         self._per_row[key] = None
 
 
-def rows_of(inputs: Mapping[str, Array]) -> int:
+def rows_of(inputs: Mapping[str, Tensor]) -> int:
     """The first extent of the first input; 0 if it has none."""
     first = next(iter(inputs.values()), None)
-    return len(first) if first is not None and first.ndim else 0
+    return first.shape[0] if first is not None and first.shape else 0
 
 
 def key_of(model: str, version: str, outputs: Sequence[str]) -> Key:

@@ -165,6 +165,47 @@ def to_wire(array: Array) -> bytes | memoryview:
     return array.reshape(-1).view(np.uint8).data
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of several arrays, one behind the other: they travel as one tensor, and need not be one array before."""
+
+    parts: Sequence[Array]
+    """Each (rows, ...), of one type and, but for the rows, of one shape; one of them at least."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of all of them."""
+        return self.parts[0].dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape that they have together."""
+        return sum(map(len, self.parts)), *self.parts[0].shape[1:]
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all of them."""
+        return sum(part.nbytes for part in self.parts)
+
+    def joined(self) -> Array:
+        """One array."""
+        return np.concatenate(self.parts)
+
+
+Tensor = Array | Rows
+"""What is sent as one tensor."""
+
+
+def arrays_of(tensors: Mapping[str, Tensor]) -> dict[str, Array]:
+    """Each tensor as one array."""
+    return {name: tensor.joined() if isinstance(tensor, Rows) else tensor for name, tensor in tensors.items()}
+
+
+def wire_parts(tensor: Tensor) -> list[bytes | memoryview]:
+    """The bytes of a tensor as a request carries them, in pieces to be put one behind the other."""
+    return list(map(to_wire, tensor.parts)) if isinstance(tensor, Rows) else [to_wire(tensor)]
+
+
 def from_wire(data: bytes | memoryview, dtype: np.dtype[Any], shape: Sequence[int]) -> Array:
     """A new array from the bytes of an answer. Raises ValueError if these do not fill `shape` exactly."""
     if dtype.kind == "O":

@@ -31,7 +31,7 @@ from .connection import DEFAULT, Connection
 from .grpclib_transport import GrpclibTransport
 from .protos import tfs as messages
 from .repository import read_metadata
-from .tensors import Array, ModelMetadata, ModelStatistics
+from .tensors import Array, ModelMetadata, ModelStatistics, Tensor, arrays_of
 from .transport import contract_error, status_error
 
 
@@ -98,7 +98,7 @@ class TfsTransport(GrpclibTransport):
         self,
         model: str,
         version: str,
-        inputs: Mapping[str, Array],
+        inputs: Mapping[str, Tensor],
         outputs: Sequence[str],
         *,
         timeout: float,
@@ -108,7 +108,7 @@ class TfsTransport(GrpclibTransport):
         """Send one Predict, and return the outputs asked for (all, if `outputs` is empty), by name."""
         spec = tfs_messages.model_spec(model, version) if self._names_model else None
         try:
-            request = tfs_messages.predict_request(spec, inputs, outputs if self._names_model else ())
+            request = tfs_messages.predict_request(spec, arrays_of(inputs), outputs if self._names_model else ())
         except ValueError as error:
             raise contract_error(str(error), server=self.url, model=model) from error
         data = await self._call("PredictionService/Predict", request, timeout, model)

@@ -47,7 +47,7 @@ from .connection import DEFAULT, Connection
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .tensors import Array, ModelMetadata, ModelStatistics
+    from .tensors import Array, ModelMetadata, ModelStatistics, Tensor
 
 # gRPC reads this when it is imported, which is after this module. Its support for forking after use is off, unless the
 # user chose otherwise: a forked child cannot use our channels anyway, and it would print a warning at each fork.
@@ -79,7 +79,7 @@ class Transport(Protocol):
         self,
         model: str,
         version: str,
-        inputs: Mapping[str, Array],
+        inputs: Mapping[str, Tensor],
         outputs: Sequence[str],
         *,
         timeout: float,

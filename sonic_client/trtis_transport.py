@@ -25,7 +25,7 @@ from .connection import DEFAULT, Connection
 from .grpclib_transport import GrpclibTransport
 from .kserve import message_fields, varint
 from .protos import trtis as messages
-from .tensors import Array, ModelMetadata, ModelStatistics, TensorSpec, dtype_of, from_wire, to_wire
+from .tensors import Array, ModelMetadata, ModelStatistics, Tensor, TensorSpec, arrays_of, dtype_of, from_wire, to_wire
 from .transport import contract_error, status_error
 
 _STATUS = {
@@ -125,7 +125,7 @@ class TrtisTransport(GrpclibTransport):
         self,
         model: str,
         version: str,
-        inputs: Mapping[str, Array],
+        inputs: Mapping[str, Tensor],
         outputs: Sequence[str],
         *,
         timeout: float,
@@ -137,7 +137,7 @@ class TrtisTransport(GrpclibTransport):
         wanted = tuple(outputs) or tuple(spec.name for spec in known.outputs)
         number = next(self._numbers)
         try:
-            request = infer_request(known, version, inputs, wanted, number, priority)
+            request = infer_request(known, version, arrays_of(inputs), wanted, number, priority)
         except ValueError as error:
             raise contract_error(str(error), server=self.url, model=model) from error
         data = await self._call("Infer", request, timeout, model)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import tests.strategies  # noqa: F401 - hypothesis settings of the tests
 from evproc.framework.errors import ModelContractError
-from evproc.sonic_client.batching import Batcher, Request, Submission, row_bounds
+from evproc.sonic_client.batching import FEW, Batcher, Request, Submission, row_bounds
+from evproc.sonic_client.tensors import Rows, arrays_of
 
 
 def submission(rows: int, first: int = 0, width: int = 2) -> Submission:
@@ -22,7 +23,7 @@ def submission(rows: int, first: int = 0, width: int = 2) -> Submission:
 
 def answer_of(request: Request) -> dict[str, Any]:
     """What a server makes of a request: the double of x, and the ids."""
-    inputs = request.inputs()
+    inputs = arrays_of(request.inputs())
     return {"y": 2 * inputs["x"], "id": inputs["id"]}
 
 
@@ -50,7 +51,7 @@ class Play:
         request = self.batcher.next_request(partial=partial)
         if request is None:
             return False
-        ids = request.inputs()["id"].tolist()
+        ids = arrays_of(request.inputs())["id"].tolist()
         assert len(ids) == request.rows == sum(part.stop - part.start for part in request.parts)
         assert len({part.submission.kind for part in request.parts}) == 1
         room = max(1, min(self.batcher.max_rows, self.batcher.max_bytes // request.parts[0].submission.row_bytes))
@@ -251,7 +252,28 @@ def test_one_submission_is_sent_without_a_copy() -> None:
     batcher.add(made)
     request = batcher.next_request(partial=False)
     assert request is not None
-    assert np.shares_memory(request.inputs()["x"], made.inputs["x"])
+    tensor = request.inputs()["x"]
+    assert isinstance(tensor, np.ndarray)
+    assert np.shares_memory(tensor, made.inputs["x"])
+
+
+def test_few_submissions_are_sent_without_a_copy() -> None:
+    """Only those of many small submissions are put together before."""
+    for count in (FEW, FEW + 1):
+        batcher = Batcher(max_rows=100, max_bytes=1 << 20)
+        made = [submission(1 + number % 3, 10 * number) for number in range(count)]
+        for one in made:
+            batcher.add(one)
+        request = batcher.next_request(partial=True)
+        assert request is not None
+        tensor = request.inputs()["id"]
+        assert tensor.shape == (request.rows,)
+        assert arrays_of({"id": tensor})["id"].tolist() == [number for one in made for number in one.inputs["id"]]
+        if count == FEW:
+            assert isinstance(tensor, Rows)
+            assert all(np.shares_memory(part, one.inputs["id"]) for part, one in zip(tensor.parts, made, strict=True))
+        else:
+            assert isinstance(tensor, np.ndarray)
 
 
 def test_a_failure_ends_a_submission_once_and_spares_the_rest() -> None:

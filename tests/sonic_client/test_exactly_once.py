@@ -30,7 +30,7 @@ from evproc.sonic_client.fleet import Server, Turns
 from evproc.sonic_client.hedging import Hedge
 from evproc.sonic_client.model_queue import ModelQueue, Policy
 from evproc.sonic_client.retry import DefaultValue, OtherServer, RetryAction, RetryBudget, SameServer, SkipEvent
-from evproc.sonic_client.tensors import ModelMetadata, TensorSpec
+from evproc.sonic_client.tensors import ModelMetadata, TensorSpec, arrays_of
 
 F4 = np.dtype("f4")
 MODELS = [ModelMetadata(name, ("1",), "", 8, (TensorSpec("x", F4, ()),), (TensorSpec("y", F4, ()),)) for name in "ab"]
@@ -74,7 +74,7 @@ class Wire:
                 raise DeadlineExceeded("late") from None
             if outcome in ERRORS:
                 raise ERRORS[outcome]
-            return {"y": 2 * inputs["x"][: -1 if outcome == "short" else None]}
+            return {"y": 2 * arrays_of(inputs)["x"][: -1 if outcome == "short" else None]}
         finally:
             self.open -= 1
 

@@ -18,7 +18,7 @@ from evproc.framework.errors import (
 )
 from evproc.sonic_client.model_queue import ModelQueue, Policy, Server
 from evproc.sonic_client.retry import SameServer
-from evproc.sonic_client.tensors import ModelMetadata, TensorSpec
+from evproc.sonic_client.tensors import ModelMetadata, TensorSpec, arrays_of
 
 F4 = np.dtype("f4")
 MODEL = ModelMetadata("net", ("1",), "onnxruntime", 8, (TensorSpec("x", F4, ()),), (TensorSpec("y", F4, ()),))
@@ -54,7 +54,7 @@ class Wire:
         outputs: Sequence[str],
         **more: Any,
     ) -> dict[str, Any]:
-        call = Call(inputs, **more)
+        call = Call(arrays_of(inputs), **more)
         self.calls.append(call)
         if self.script and (error := self.script.pop(0)) is not None:
             raise error

@@ -10,7 +10,7 @@ import pytest
 
 from evproc.framework.errors import InternalError, ModelContractError, RequestRejected, ServerUnavailable
 from evproc.sonic_client.embedded import EmbeddedServer, free_port
-from evproc.sonic_client.tensors import TensorSpec, dtype_of
+from evproc.sonic_client.tensors import Rows, TensorSpec, dtype_of
 from evproc.sonic_client.transport import ServerURL, Transport, open_transport
 from tests.conftest import EVERY_TYPE
 
@@ -58,6 +58,20 @@ def test_results_do_not_depend_on_what_else_is_asked(triton, scheme, use) -> Non
     alone, together = use(at(triton, scheme), work)
     for index, outputs in enumerate(together):
         assert outputs["y"].tobytes() == alone[index % len(batches)]["y"].tobytes()
+
+
+def test_rows_of_several_arrays_are_one_tensor(triton, scheme, use) -> None:
+    """Rows that were handed over apart get the answers that they would get as one array."""
+
+    async def work(transport: Transport) -> tuple[np.ndarray, np.ndarray]:
+        x = np.random.default_rng(5).normal(size=(3000, 16)).astype("f4")
+        one = await transport.infer("mlp", "", {"x": x}, ["y"], timeout=20.0)
+        cut = await transport.infer("mlp", "", {"x": Rows([x[:1], x[1:1700], x[1700:]])}, ["y"], timeout=20.0)
+        return one["y"], cut["y"]
+
+    one, cut = use(at(triton, scheme), work)
+    assert len(one) == 3000
+    assert np.array_equal(one, cut)
 
 
 def test_every_type_passes_unchanged(triton, scheme, use) -> None:
