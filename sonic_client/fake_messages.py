@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from .kserve import message_fields, varint
 from .messages import service as messages
 from .tensors import Array, datatype_of, dtype_of, from_wire, to_wire
+from .wire_fields import message_fields, varint
 
 if TYPE_CHECKING:
     from .fake_model import FakeModel

@@ -25,6 +25,7 @@ from . import kserve
 from .grpc_transport import GrpcTransport
 from .tensors import Array
 from .transport import contract_error, deadline_error, status_error
+from .wire_fields import message_fields
 
 _ERROR, _ANSWER = 1, 2  # fields of a ModelStreamInferResponse
 
@@ -69,7 +70,7 @@ async def infer_stream(
 def _outputs(data: bytes, wanted: Sequence[str], where: Mapping[str, str]) -> dict[str, Array]:
     """The outputs of one answer of a stream."""
     answer = b""
-    for field, _, content in kserve.message_fields(memoryview(data)):
+    for field, _, content in message_fields(memoryview(data)):
         if field == _ERROR and content:
             words = bytes(content).decode(errors="replace")
             raise status_error("INVALID_ARGUMENT", words, **where)

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from .kserve import message_fields, varint
 from .protos import tfs as messages
 from .tensors import Array, ModelMetadata, TensorSpec, from_wire, to_wire
+from .wire_fields import message_fields, varint
 
 UNBOUNDED = 1 << 30
 """The batch size of a model whose server states no limit."""

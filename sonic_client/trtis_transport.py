@@ -23,10 +23,10 @@ from evproc.framework.errors import InferenceError
 
 from .connection import DEFAULT, Connection
 from .grpclib_transport import GrpclibTransport
-from .kserve import message_fields, varint
 from .protos import trtis as messages
 from .tensors import Array, ModelMetadata, ModelStatistics, Tensor, TensorSpec, arrays_of, dtype_of, from_wire, to_wire
 from .transport import contract_error, status_error
+from .wire_fields import message_fields, varint
 
 _STATUS = {
     messages.NOT_FOUND: "NOT_FOUND",
