@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 
 from evproc.framework import Block, Fault, Module, Parameter
 from evproc.framework.errors import InferenceError
@@ -25,6 +26,7 @@ from evproc.framework.errors import InferenceError
 from .embedded import EmbeddedServer
 from .producer import Client, InferenceWork
 from .service import InferenceService
+from .service_report import OwnModels
 
 
 class OwnServer(Block):
@@ -50,12 +52,22 @@ class OwnServers(InferenceService):
 
     config: Config
     _started: Mapping[str, EmbeddedServer] = {}
+    _own: Mapping[str, OwnModels] = {}
 
     async def check(self, modules: Mapping[str, Module]) -> list[Fault]:
         """Start the servers that a module of this job needs; then as any inference service."""
         self._started = {}
         faults = await self._start(modules)
+        self._own = {
+            server.url: OwnModels(name, Path(self.config.own[name].models))
+            for name, server in self._started.items()
+            if server.running
+        }
         return faults or await super().check(modules)
+
+    def _own_models(self) -> dict[str, OwnModels]:
+        """All servers that were started, and the fallback."""
+        return {**super()._own_models(), **self._own}
 
     async def _start(self, modules: Mapping[str, Module]) -> list[Fault]:
         """Start the servers, unless others are named; returns why some cannot be."""

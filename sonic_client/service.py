@@ -36,7 +36,7 @@ from .retry import RetryBudget
 from .server_counts import ServerCounts
 from .service_config import Fallback as Fallback
 from .service_metrics import service_metrics
-from .service_report import model_provenance, model_reports
+from .service_report import EMBEDDED, OwnModels, model_provenance, model_reports
 
 
 class InferenceService(ServerTable):
@@ -257,9 +257,14 @@ class InferenceService(ServerTable):
 
     def provenance(self) -> dict[str, Any]:
         """Per model: name, versions, checksum where its files are at hand, and which servers answered how many rows."""
+        return model_provenance(self._queues, self._offers, self._own_models())
+
+    def _own_models(self) -> dict[str, OwnModels]:
+        """Address -> the server of the job's own that is or was there."""
         fallback = self.config.fallback
-        folder = Path(fallback.models) if fallback is not None else None
-        return model_provenance(self._queues, self._offers, self._own_url, folder)
+        if fallback is None or not self._own_url:
+            return {}
+        return {self._own_url: OwnModels(EMBEDDED, Path(fallback.models))}
 
 
 def _listed(names: list[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .circuit import CircuitState
 from .figures import ModelFigures
@@ -69,24 +69,31 @@ def model_reports(queues: Queues, counts: Counts, servers: Mapping[str, Server])
     return found
 
 
+class OwnModels(NamedTuple):
+    """What a server of the job's own is called, and its model repository."""
+
+    server: str
+    folder: Path
+
+
 def model_provenance(
-    queues: Queues, offers: Mapping[str, Sequence[Server]], own_url: str, folder: Path | None
+    queues: Queues, offers: Mapping[str, Sequence[Server]], own: Mapping[str, OwnModels]
 ) -> dict[str, Any]:
     """Per model: name, versions, checksum where its files are at hand, and which servers answered how many rows.
 
-    `folder` is the repository of the job's own server, which is at `own_url`.
+    own: address -> the server of the job's own that is there; its port differs from job to job, so it is named
     """
     models = []
     for (model, version, _), queue in queues.items():
-        own = folder is not None and own_url in [server.url for server in offers.get(model, [])]
+        at_hand = next((own[server.url].folder for server in offers.get(model, []) if server.url in own), None)
         models.append(
             {
                 "model": model,
                 "version": version or ",".join(queue.metadata.versions) or "latest",
-                "checksum": checksum(folder, model) if own and folder is not None else "",
+                "checksum": "" if at_hand is None else checksum(at_hand, model),
                 "servers": [
                     {
-                        "server": EMBEDDED if url == own_url else url,
+                        "server": own[url].server if url in own else url,
                         "rows": record.rows,
                         "answered": dict(sorted(record.versions.items())),
                     }

@@ -10,13 +10,16 @@ from typing import Any
 import awkward as ak
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from evproc.framework import EndPath
+from evproc.framework.cli.main import app
 from evproc.framework.loading import load
 from evproc.framework.process import Process
 from evproc.modules.timeline import main as draw_time_line
 from evproc.sonic_client.embedded import EmbeddedServer
 from evproc.sonic_client.fake import FakeModel, FakeServer
+from evproc.sonic_client.repository import checksum
 from evproc.sonic_client.tensors import TensorSpec
 from tests.workflows.conftest import WORKFLOWS, Done, assert_same, branches, configured, write_root
 
@@ -56,7 +59,10 @@ def reconstruction(jets: bool, settings: dict[str, Any], urls: list[str]) -> Pro
 
 
 def test_a_stranger_gets_two_servers(evproc: Callable[..., Done], triton_wheel: Path) -> None:
-    """One command makes the samples and starts two servers; each model has its own; the time line can be drawn."""
+    """One command makes the samples and starts two servers; each model has its own; the time line can be drawn.
+
+    The output names the servers, and the models by their checksums.
+    """
     toy_jets()
     done = evproc("run", RECONSTRUCTION, *ON_COMMAND_LINE, "--report", "report.json", "--trace", "trace.json")
     assert done.code == 0, done
@@ -67,6 +73,22 @@ def test_a_stranger_gets_two_servers(evproc: Callable[..., Done], triton_wheel: 
     draw_time_line(["trace.json", "timeline.png"])
     assert Path("timeline.png").read_bytes().startswith(b"\x89PNG\r\n")
     assert len(branches("output/reconstruction.root")["event"]) <= 12
+    found = models_of("output/reconstruction.root")
+    assert {name: [each["server"] for each in model["servers"]] for name, model in found.items()} == {
+        "facile": ["channels"],
+        "deepcalo": ["images"],
+        "top_tagger": ["images"],
+    }
+    assert {name: model["checksum"] for name, model in found.items()} == {
+        name: checksum(WORKFLOWS.parent / "models", name) for name in found
+    }
+
+
+def models_of(file: str) -> dict[str, dict[str, Any]]:
+    """What the provenance of an output says of models, by name."""
+    shown = CliRunner().invoke(app, ["provenance", file, "--json"])
+    assert shown.exit_code == 0, shown.output
+    return {model["model"]: model for model in json.loads(shown.output)["services"]["inference"]["models"]}
 
 
 def test_results_are_those_of_each_network_alone(models_server: EmbeddedServer) -> None:
