@@ -72,6 +72,19 @@ class Block(BaseModel, metaclass=_BlockMeta):
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=False, protected_namespaces=())
 
+    if not TYPE_CHECKING:  # which sees from `frozen` that nothing may be assigned
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Refuse, and say what changes a parameter."""
+            if name in type(self).model_fields:
+                what = (
+                    f"process.set_options({name}=...)"
+                    if isinstance(self, Options)
+                    else f"process.LABEL.set({name}=...)"
+                )
+                raise TypeError(f"a configuration is not changed by assigning to '{name}'; say {what}")
+            super().__setattr__(name, value)
+
 
 def faults_of(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
     """pydantic's findings as faults, with the nearest right name for each unknown key."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .aliases import offer_aliases, use_aliases
 from .config import ANY_FIELD
 from .configured import Configured
+from .declared_types import wrong_type
 from .errors import ConfigurationError, EvprocError, Fault, did_you_mean
 from .module import (
     Analyzer,
@@ -187,6 +188,8 @@ def _declare_products(label: str, module: Module, flow: Flow) -> None:
             flow.faults.append(
                 Fault(f"its product '{key}' has the name of {there}; rename the module", label, where=module.where)
             )
+        if wrong := wrong_type(kind):
+            flow.faults.append(Fault(f"its product '{key}' {wrong}", label, where=module.where))
         flow.makers[key] = label
         flow.offered.products[key] = kind
 

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["dump", "load", "results_hash"]
 
+DOCUMENTS = (".yaml", ".yml", ".json")
+"""Names of configurations end like this."""
+
 _LISTS: dict[str, type[ModuleList]] = {
     "paths": ModulePath,
     "end_paths": EndPath,
@@ -62,7 +65,7 @@ def load(path: Path, arguments: Several[str] = (), modifiers: Several[str] = (),
         raise ConfigurationError([_absent(path)])
     if path.suffix == ".py":
         return load_python(path, arguments, modifiers, options)
-    if path.suffix in (".yaml", ".yml", ".json"):
+    if path.suffix in DOCUMENTS:
         faults = []
         if arguments:
             faults.append(not_taken("a configuration", arguments, options))

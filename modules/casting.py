@@ -16,8 +16,9 @@ import numpy as np
 
 from evproc.framework.column_making import column_from_array, concatenate
 from evproc.framework.columns import Array, Column, Flat, Jagged, Nested
+from evproc.framework.declared_types import number_type
 
-from .column_types import awkward_type, column_type, number_type
+from .column_types import awkward_type, column_type
 
 
 class Lossy(TypeError):

@@ -10,8 +10,7 @@ import numpy as np
 
 from evproc.framework.column_making import column_from_array
 from evproc.framework.columns import Column, Flat, Jagged, Nested
-
-_NUMBER = re.compile(r"[a-z]+\d*(\[\d*[a-z]+\])?")
+from evproc.framework.declared_types import number_type
 
 
 def as_column(array: Any) -> Column:
@@ -78,21 +77,3 @@ def normal_type(kind: str) -> str:
         return one_line(awkward_type(kind))
     except ValueError:
         return ""
-
-
-def number_type(kind: str) -> np.dtype[Any] | None:
-    """The dtype of the numbers of a type made of fixed or varying lists of one kind of number; None for other types.
-
-    >>> number_type("var * 2 * float32")
-    dtype('float32')
-    """
-    *lengths, last = kind.split(" * ")
-    if any(length != "var" and not length.isdigit() for length in lengths):
-        return None
-    if not _NUMBER.fullmatch(last):
-        return None
-    try:
-        dtype = np.dtype(last)
-    except TypeError:
-        return None
-    return dtype if dtype.kind in "biufcmM" else None

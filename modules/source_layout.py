@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from evproc.framework.columns import Array, Column, Flat
+from evproc.framework.declared_types import number_type
 from evproc.framework.errors import InputError, did_you_mean
 from evproc.framework.event import EventIDs
 
-from .column_types import number_type
 from .root_reading import Reader, Unreadable
 
 USUAL_NAMES = {"run": "run", "luminosity_block": "luminosityBlock", "event": "event"}

@@ -20,8 +20,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from evproc.framework.columns import Column, Jagged
+from evproc.framework.declared_types import number_type
 
-from .column_types import awkward_type, number_type
+from .column_types import awkward_type
 from .root_reading import open_root
 
 Compression = Literal["zstd", "lz4", "zlib", "lzma", "none"]

@@ -55,8 +55,10 @@ def config(
     """
     with reported(traceback):
         from evproc.framework.documents import format_document
-        from evproc.framework.loading import dump
+        from evproc.framework.loading import DOCUMENTS, dump
 
+        if output is not None and output.suffix not in DOCUMENTS:
+            raise OutputError(f"cannot write '{output}': `evproc run` takes {', '.join(DOCUMENTS)}")
         if diff is not None:
             raise typer.Exit(_differ(diff, lambda: load_with(workflow, settings, ctx.obj, modifiers, customise), form))
         loaded = load_with(workflow, settings, ctx.obj, modifiers, customise)

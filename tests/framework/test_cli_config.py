@@ -70,6 +70,9 @@ def test_faults_keep_a_configuration_from_being_written() -> None:
 
 def test_an_output_that_cannot_be_written_is_explained() -> None:
     """A folder that is not there is an error of the output."""
+    shown = evproc("config", NUMBERS, "--output", "numbers.txt")
+    assert shown.exit_code == 4
+    assert "cannot write 'numbers.txt': `evproc run` takes .yaml, .yml, .json" in shown.stderr
     shown = evproc("config", NUMBERS, "--output", "nowhere/numbers.yaml")
     assert shown.exit_code == 4
     assert "cannot write 'nowhere/numbers.yaml'" in shown.stderr

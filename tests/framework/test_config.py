@@ -196,7 +196,7 @@ def test_fields_say_their_unit_and_whether_they_place() -> None:
 
 def test_a_configuration_cannot_be_changed_by_a_module() -> None:
     """The configuration of a module is constant during a job."""
-    with pytest.raises(ValueError, match=r"frozen"):
+    with pytest.raises(TypeError, match=r"not changed by assigning to 'min_energy'"):
         Energy().config.min_energy = 3.0
 
 
