@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from . import steps
 from .display import draw_efficiency, draw_event
 from .event import make_event
 from .features import hit_features, hit_order, same_particle, true_edges
@@ -29,10 +30,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--events", type=int, default=50, help="number of events (default: %(default)s)")
     parser.add_argument("--hits", type=int, default=1000, help="hits per event (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=HELD_OUT_SEED, help="seed of the events (default: %(default)s)")
+    parser.add_argument("--radius", type=float, default=steps.RADIUS, help="of the graph (default: %(default)s)")
+    parser.add_argument(
+        "--filter-cut", type=float, default=steps.FILTER_CUT, help="after the filter (default: %(default)s)"
+    )
+    parser.add_argument("--edge-cut", type=float, default=steps.EDGE_CUT, help="after the gnn (default: %(default)s)")
     parser.add_argument("--plot", type=Path, help="a PNG file to draw: efficiencies")
     parser.add_argument("--display", type=Path, help="a PNG file to draw: the first event")
     chosen = parser.parse_args(arguments)
-    pipeline = Pipeline(chosen.models, chosen.gnn)
+    pipeline = Pipeline(
+        chosen.models,
+        chosen.gnn,
+        radius=chosen.radius,
+        filter_cut=chosen.filter_cut,
+        edge_cut=chosen.edge_cut,
+    )
     results: list[Matched] = []
     counts = np.zeros(6)
     spent = 0.0

@@ -30,6 +30,10 @@ FEATURES = 3
 EMBEDDING_DIMENSIONS = 8
 ITERATIONS = 8
 """Of the graph networks; all share their weights."""
+DIFFERENCE_GAIN = {"filter": 10.0, "gnn": 30.0}
+"""How much larger than usual the first weights on differences of two hits' coordinates are. Hits of a track differ by some
+0.01 in scaled coordinates, and what tells tracks apart is smaller still; from ordinary first weights a short training does
+not get there (the filter, after as many steps: area under the curve 0.82; with this 0.93)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,8 @@ def initial_parameters(network: str, seed: int) -> Parameters:
     """First values, float32: weights uniform within the root of 3 (Tanh) or 6 (Relu) over the inputs; scales of norms 1.
 
     Biases are 0 with Tanh; with Relu uniform within 1, for a LayerNorm behind a layer without bias sees directions only.
+    Half of the units that see two hits begin with their difference, in `filter` and `gnn`; half of those of a hit in `gnn`
+    with its messages less three times its state (a hit has about that many good neighbours).
     """
     rng = np.random.default_rng([seed, *network.encode()])
     relu = NETWORKS[network][0].activation == "Relu"
@@ -124,4 +130,12 @@ def initial_parameters(network: str, seed: int) -> Parameters:
             values[name] = rng.uniform(-1.0, 1.0, shape).astype(np.float32)
         else:
             values[name] = np.full(shape, float(name.endswith("norm.weight")), np.float32)
+    if network in DIFFERENCE_GAIN:
+        pair = values["input.0.weight"][:256] if network == "filter" else values["edge.0.weight"][:34]
+        source, destination = np.split(pair, 2, axis=1)
+        source[:, -FEATURES:] *= DIFFERENCE_GAIN[network]
+        destination[:] = -source
+    if network == "gnn":
+        messages, state = np.split(values["node.0.weight"][:32], 2, axis=1)
+        state[:] = -3.0 * messages
     return values

@@ -22,12 +22,14 @@ def _norm(values: Values, name: str, state: Tensor) -> Tensor:
     )
 
 
-def _perceptron(values: Values, part: Perceptron, state: Tensor) -> Tensor:
+def _perceptron(values: Values, part: Perceptron, state: Tensor, joined: bool = False) -> Tensor:
+    """The layers one after another; `joined`: the state is what the first linear layer gives."""
     from torch.nn import functional  # pyright: ignore[reportMissingImports]
 
     for layer in part.layers:
         name = f"{part.name}.{layer}"
-        state = functional.linear(state, values[f"{name}.weight"], values[f"{name}.bias"])
+        if layer or not joined:
+            state = functional.linear(state, values[f"{name}.weight"], values[f"{name}.bias"])
         if part.activated(layer):
             if part.norm:
                 state = _norm(values, name, state)
@@ -52,24 +54,39 @@ def edge_filter(values: Values, features: Tensor, edges: Tensor) -> Tensor:
     return state[:, 0]
 
 
-def gnn(values: Values, features: Tensor, edges: Tensor) -> Tensor:
-    """features (hits, 3) and edges (2, edges) to logits (edges,)."""
+def gnn_rounds(values: Values, features: Tensor, edges: Tensor) -> list[Tensor]:
+    """features (hits, 3) and edges (2, edges) to logits (edges,), before each round of messages and after the last one.
+
+    The first layer of an edge is linear in its two hits, so it is computed once for each hit, and added up.
+    """
     import torch  # pyright: ignore[reportMissingImports]
+    from torch.nn import functional  # pyright: ignore[reportMissingImports]
 
     first, edge, node = GNN
     source, destination = edges
+    weight, bias = values["edge.0.weight"], values["edge.0.bias"]
+    width = weight.shape[1] // 2
 
     def scores(state: Tensor) -> Tensor:
-        return _perceptron(values, edge, torch.cat([state[source], state[destination]], dim=1))
+        near = functional.linear(state, weight[:, :width]).index_select(0, source)
+        link = near + functional.linear(state, weight[:, width:], bias).index_select(0, destination)
+        return _perceptron(values, edge, link, joined=True)
 
     state = torch.cat([_perceptron(values, first, features), features], dim=1)
+    rounds = [scores(state)]
     for _ in range(ITERATIONS):
-        weight = scores(state).sigmoid()
-        messages = torch.zeros_like(state).index_add(0, destination, weight * state[source])
-        messages = messages.index_add(0, source, weight * state[destination])
+        attention = rounds[-1].sigmoid()
+        messages = torch.zeros_like(state).index_add(0, destination, attention * state.index_select(0, source))
+        messages = messages.index_add(0, source, attention * state.index_select(0, destination))
         update = _perceptron(values, node, torch.cat([messages, state], dim=1))
         state = state + torch.cat([update, features], dim=1)
-    return scores(state)[:, 0]
+        rounds.append(scores(state))
+    return [logits[:, 0] for logits in rounds]
+
+
+def gnn(values: Values, features: Tensor, edges: Tensor) -> Tensor:
+    """features (hits, 3) and edges (2, edges) to logits (edges,)."""
+    return gnn_rounds(values, features, edges)[-1]
 
 
 def interaction(values: Values, features: Tensor, edges: Tensor) -> Tensor:

@@ -10,11 +10,12 @@ Each stage is trained on what the stages before it make of fresh events (so thei
                   different particles that are nearer than the margin, the hard negatives of that moment, are pushed
                   apart, loss 1 - d^2. All pairs of an event are looked at, so none is missed
     filter        binary cross-entropy on the edges of the radius graph, some of each event
-    gnn           the same on the edges that the filter keeps, all of each event
+    gnn           the same on the edges that the filter keeps, all of each event. The scores of every round of messages are
+                  held to the truth, those of the last round as much as all others together
 
 An edge is true if its hits are of one particle, neighbours or not. True edges of particles are rarer in the graph than
-false ones before the filter; both kinds have the same weight in sum there. No event is used twice: the seeds begin at
-1,000,000, and evaluation is on 2,000,000 and above.
+false ones before the filter; both kinds have the same weight in sum there. Embedding and filter see no event twice, the
+graph network some hundreds, again and again. The seeds begin at 1,000,000, and evaluation is on 2,000,000 and above.
 """
 
 from __future__ import annotations
@@ -33,24 +34,28 @@ from .event import make_event
 from .features import hit_features, hit_order, same_particle, true_edges
 from .network import NETWORKS, Parameters, initial_parameters, shapes
 from .steps import FILTER_CUT, RADIUS, keep_edges, radius_graph
-from .torch_networks import FORWARD
+from .torch_networks import FORWARD, gnn_rounds
 
 if TYPE_CHECKING:
     import torch  # pyright: ignore[reportMissingImports]
 
 TRAINING_SEEDS = 1_000_000
 HELD_OUT_SEED = 2_000_000
-STEPS = {"embedding": 2500, "filter": 700, "gnn": 1000, "interaction": 700}
-"""Events of each stage, by default."""
-RATES = {"embedding": 1e-3, "filter": 1e-3, "gnn": 2e-3, "interaction": 1e-3}
+STEPS = {"embedding": 2500, "filter": 2500, "gnn": 8000, "interaction": 700}
+"""Steps of each stage, by default; one event each."""
+EVENTS = {"gnn": 500, "interaction": 700}
+"""Different events of a stage, by default, where that is less than the steps: making their graphs takes as long as a step."""
+RATES = {"embedding": 1e-3, "filter": 1e-3, "gnn": 4e-3, "interaction": 1e-3}
 """The largest learning rate of each stage."""
-LARGEST = {"embedding": 1500, "filter": 1500, "gnn": 700, "interaction": 700}
-"""Hits of the largest events of each stage; the smallest have 100."""
+SMALLEST, LARGEST = 100, {"embedding": 1500, "filter": 3000, "gnn": 3200, "interaction": 700}
+"""Hits of the smallest and of the largest events of each stage, by default."""
+SAVED = 1000
+"""Steps between two files of a run."""
 MARGIN = 1.0
 """Hits of different particles are pushed apart to this distance, in the embedding."""
 PULL = 3.0
 """Weight of true pairs in the embedding's loss: a missing edge cannot be mended, a false one can."""
-FILTER_EDGES = 1000
+FILTER_EDGES = 2000
 """Edges of an event that the filter is trained on, at most."""
 
 
@@ -64,9 +69,24 @@ class Hits:
     """particle: (hits,) int32, -1 for noise"""
 
 
-def training_hits(seed: int, step: int, largest: int = 1500) -> Hits:
-    """A fresh event of 100 hits and more, evenly up to `largest`."""
-    size = int(np.random.default_rng([seed, step, 1]).integers(100, largest))
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one network is trained."""
+
+    stage: str
+    seed: int
+    steps: int
+    events: int
+    """Different events; from then on they come again, in the same order, as they are kept."""
+    smallest: int
+    largest: int
+    rate: float
+    """The largest learning rate; it rises to it in the first tenth of the steps, and falls."""
+
+
+def training_hits(seed: int, step: int, smallest: int, largest: int) -> Hits:
+    """A fresh event of `smallest` hits and more, evenly up to `largest`."""
+    size = int(np.random.default_rng([seed, step, 1]).integers(smallest, largest))
     event = make_event(size, seed, step)
     order = hit_order(event.r, event.z)
     return Hits(hit_features(event.r[order], event.phi[order], event.z[order]), event.particle[order])
@@ -105,24 +125,40 @@ def stage_loss(stage: str, values: dict[str, Any], hits: Hits, edges: Array) -> 
     features = torch.from_numpy(hits.features)
     if stage == "embedding":
         return embedding_loss(FORWARD[stage](values, features), hits)
-    logits = FORWARD[stage](values, features, torch.from_numpy(edges))
-    return edge_loss(logits, same_particle(edges, hits.particle), stage == "filter")
+    true = same_particle(edges, hits.particle)
+    if stage == "gnn":
+        *earlier, last = (
+            edge_loss(logits, true, False) for logits in gnn_rounds(values, features, torch.from_numpy(edges))
+        )
+        return last + torch.stack(earlier).mean()
+    return edge_loss(FORWARD[stage](values, features, torch.from_numpy(edges)), true, stage == "filter")
 
 
-def train(stage: str, steps: int, seed: int, edges_of: Callable[[Hits], Array], first: Parameters) -> Parameters:
-    """The trained parameters, from the `first`. Sets torch's number of threads (to one, so that sums have one order)."""
+def train(plan: Plan, edges_of: Callable[[Hits], Array], first: Parameters, save: Callable[[Parameters], None]) -> None:
+    """Train from the `first` parameters. Sets torch's number of threads (to one, so that sums have one order).
+
+    save: takes the parameters at the end, and every `SAVED` steps, so that a run may be cut short
+    """
     import torch  # pyright: ignore[reportMissingImports]
 
     torch.set_num_threads(1)
+    stage, seed, steps, events = plan.stage, plan.seed, plan.steps, plan.events
     values = {name: torch.nn.Parameter(torch.from_numpy(value)) for name, value in first.items()}
-    optimiser = torch.optim.AdamW(values.values(), lr=RATES[stage], weight_decay=1e-4)
+    optimiser = torch.optim.AdamW(values.values(), lr=plan.rate, weight_decay=1e-4)
     rate = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=RATES[stage], total_steps=steps, pct_start=0.1, cycle_momentum=False
+        optimiser, max_lr=plan.rate, total_steps=steps, pct_start=0.1, cycle_momentum=False
     )
     begin, mean = time.perf_counter(), 0.0
+    kept: list[tuple[Hits, Array]] = []
     for step in range(steps):
-        hits = training_hits(TRAINING_SEEDS + seed, step + 100_000 * list(NETWORKS).index(stage), LARGEST[stage])
-        edges = edges_of(hits)
+        if step < events:
+            number = step + 100_000 * list(NETWORKS).index(stage)
+            hits = training_hits(TRAINING_SEEDS + seed, number, plan.smallest, plan.largest)
+            edges = edges_of(hits)
+            if events < steps:
+                kept.append((hits, edges))
+        else:
+            hits, edges = kept[step % events]
         if stage == "filter" and edges.shape[1] > FILTER_EDGES:
             chosen = np.random.default_rng([seed, step, 2]).choice(edges.shape[1], FILTER_EDGES, replace=False)
             edges = np.ascontiguousarray(edges[:, np.sort(chosen)])
@@ -134,9 +170,10 @@ def train(stage: str, steps: int, seed: int, edges_of: Callable[[Hits], Array], 
             optimiser.step()
             mean += (float(loss.detach()) - mean) * max(0.02, 1.0 / (1 + step))
         rate.step()
+        if step % SAVED == SAVED - 1 or step == steps - 1:
+            save({name: value.detach().numpy() for name, value in values.items()})
         if step % 50 == 49:
             print(f"{stage} {step + 1}/{steps}: loss {mean:.4f}, {time.perf_counter() - begin:.0f} s", flush=True)  # noqa: T201
-    return {name: value.detach().numpy() for name, value in values.items()}
 
 
 def earlier_stages(
@@ -183,7 +220,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--models", type=Path, default=Path("models"), help="the repository (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="seed of network and events (default: %(default)s)")
     parser.add_argument("--start", type=Path, help="an ONNX file of the same network, to go on from; give another seed")
-    parser.add_argument("--steps", type=int, help=f"events to train on (default: {STEPS})")
+    parser.add_argument("--steps", type=int, help=f"steps, of one event each (default: {STEPS})")
+    parser.add_argument("--events", type=int, help=f"different events (default: {EVENTS}, else all)")
+    parser.add_argument("--smallest", type=int, default=SMALLEST, help="hits of an event (default: %(default)s)")
+    parser.add_argument("--largest", type=int, help=f"hits of an event (default: {LARGEST})")
+    parser.add_argument("--rate", type=float, help=f"largest learning rate (default: {RATES})")
     parser.add_argument("--radius", type=float, default=RADIUS, help="of the graph (default: %(default)s)")
     parser.add_argument("--filter-cut", type=float, default=FILTER_CUT, help="before gnn (default: %(default)s)")
     chosen = parser.parse_args(arguments)
@@ -194,14 +235,27 @@ def main(arguments: list[str] | None = None) -> None:
 
     from .onnx_models import onnx_model
 
-    begin, steps = time.perf_counter(), chosen.steps or STEPS[chosen.stage]
+    begin, stage = time.perf_counter(), chosen.stage
+    steps = chosen.steps or STEPS[stage]
+    plan = Plan(
+        stage,
+        chosen.seed,
+        steps,
+        min(steps, chosen.events or EVENTS.get(stage, steps)),
+        chosen.smallest,
+        chosen.largest or LARGEST[stage],
+        chosen.rate or RATES[stage],
+    )
     first = (
         read_parameters(chosen.start, chosen.stage) if chosen.start else initial_parameters(chosen.stage, chosen.seed)
     )
     edges_of = earlier_stages(chosen.stage, chosen.models, chosen.radius, chosen.filter_cut)
-    values = train(chosen.stage, steps, chosen.seed, edges_of, first)
     metadata = {"seed": str(chosen.seed), "steps": str(steps), "torch": str(torch.__version__).split("+")[0]}
-    write_onnx(onnx_model(chosen.stage, values, metadata), chosen.output)
+
+    def save(values: Parameters) -> None:
+        write_onnx(onnx_model(chosen.stage, values, metadata), chosen.output)
+
+    train(plan, edges_of, first, save)
     print(f"{chosen.output} written after {time.perf_counter() - begin:.0f} s")  # noqa: T201
 
 

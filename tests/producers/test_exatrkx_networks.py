@@ -38,6 +38,14 @@ def test_each_part_has_its_number_of_parameters(network: str) -> None:
     assert sum(count for name, count in kept.items() if name in values) == TOTALS[network]
 
 
+@pytest.mark.parametrize(("network", "layer", "units"), [("filter", "input.0", 256), ("gnn", "edge.0", 34)])
+def test_training_begins_with_differences(network: str, layer: str, units: int) -> None:
+    """Half of the units that see two hits give nothing for two equal ones before training; the others do."""
+    weight = initial_parameters(network, 1)[f"{layer}.weight"]
+    both = np.abs(weight @ np.ones(weight.shape[1], np.float32))
+    assert both[:units].max() < 1e-4 < np.median(both[units:])
+
+
 def session(network: str, values: Any) -> Any:
     """The network in onnxruntime, on one thread."""
     import onnxruntime

@@ -91,9 +91,10 @@ def test_events_of_hardly_any_hits(server: EmbeddedServer, model: str, hits: int
         assert client.infer(model, [tensor]).as_numpy("LABELS").tolist() == list(range(hits))
 
 
-def test_the_shipped_networks_find_tracks(pipeline: Pipeline) -> None:
-    """On held-out events of 200 hits: at least 0.9 of the particles above 1 GeV, and less than 0.1 of the tracks fake."""
-    events = [make_event(200, 2_000_000, number) for number in range(8)]
+@pytest.mark.parametrize(("hits", "number"), [(200, 8), (1000, 2)])
+def test_the_shipped_networks_find_tracks(pipeline: Pipeline, hits: int, number: int) -> None:
+    """On held-out events: at least 0.9 of the particles above 1 GeV, and less than 0.1 of the tracks fake."""
+    events = [make_event(hits, 2_000_000, event) for event in range(number)]
     result = together([match(found(pipeline, event), event.particle, event.pt, event.eta) for event in events])
     assert result.efficiency(1.0)[0] >= 0.9
     assert result.fake_rate < 0.1

@@ -22,7 +22,7 @@ NEIGHBOURS = 500
 """Most hits that one hit is joined to."""
 FILTER_CUT = 0.15
 """Least score of an edge after the filter."""
-EDGE_CUT = 0.9
+EDGE_CUT = 0.8
 """Least score of an edge after the graph network."""
 
 Array = npt.NDArray[Any]
