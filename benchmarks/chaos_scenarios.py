@@ -234,10 +234,12 @@ def unavailable(seconds: float, events: int, folder: Path) -> Outcome:
     return outcome
 
 
-def faulty(fault: Fault, share: float, events: int, folder: Path, *, timeout: float = 10.0) -> Outcome:
-    """Some answers of the only server are late, twice, never, or end the connection."""
+def faulty(
+    fault: Fault, share: float, events: int, folder: Path, *, timeout: float = 10.0, retry_share: float = 0.2
+) -> Outcome:
+    """Some answers of the only server are late, twice, never, or end the connection, with all that is under way on it."""
     with FakeServer([MODEL], faults=chance((share, fault))) as server:
-        outcome = run([server.url], events, timeout=timeout)
+        outcome = run([server.url], events, timeout=timeout, service={"retry_share": retry_share})
         require(any(request.fault for request in server.requests), "no request met the fault")
     return outcome
 
@@ -314,8 +316,8 @@ FAKE: dict[str, Scenario] = {
     "kill -9 of a process, three times": process_killed,
     "refused connections": refused,
     "start after the client": started_late,
-    "GOAWAY": partial(faulty, GoAway(), 0.1),
-    "GOAWAY, connection dropped": partial(faulty, GoAway(drop=True), 0.1),
+    "GOAWAY": partial(faulty, GoAway(), 0.1, retry_share=10.0),
+    "GOAWAY, connection dropped": partial(faulty, GoAway(drop=True), 0.1, retry_share=10.0),
     "half-open TCP": half_open,
     "answers late": partial(faulty, Delay(0.3), 0.1),
     "answers after the deadline": partial(faulty, Delay(2.0), 0.1, timeout=0.3),

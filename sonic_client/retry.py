@@ -14,7 +14,10 @@ it. A server that has too much to do, and says so, has not failed: the request i
 `client.patience` lasts; no action is used up by that.
 
 What bounds it all: tries per action, a deadline across all attempts of a request, and a budget of retries for the whole job:
-when more than a share of all requests is sent again, something is wrong that retries make worse.
+when more than a share of all requests is sent again, something is wrong that retries make worse. While the only server of a
+model is dead (its circuit is open), a request that would be sent to it again is held instead, but for its last try: that costs
+tries, so that a server that stays away ends the job as soon as it would otherwise, but no budget, so that one that comes back
+after a minute does not.
 
 The pause before attempt n is a random time between one half and the whole of `back_off * 2**(n-1)`, at most `longest`: clients
 that failed together do not come back together.
@@ -37,6 +40,9 @@ from .default_outputs import filled
 from .tensors import Array, ModelMetadata
 from .transport import is_retryable
 
+SHORTEST_HELD = 0.05
+"""For how long a request for a dead server is held in the place of one try, at least, s."""
+
 
 class Where(Enum):
     """To which server a request is sent again."""
@@ -53,6 +59,8 @@ class Again:
 
     where: Where
     after: float = 0.0
+    hold: bool = False
+    """Do not, if the server is still shut then: ask the chain again. Nothing has been sent, so it costs no budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +128,13 @@ class SameServer(RetryAction):
     longest: float = Parameter(2.0, description="the longest pause", unit="s", placement=True, ge=0)
 
     def decide(self, failure: Failure) -> Decision | None:
-        """Again, unless the server is known to be dead and there is another."""
+        """Again, unless the server is dead and there is another. If it is the only one, all tries but the last wait."""
         if failure.terminal or failure.used >= self.tries or (failure.dead and failure.others):
             return None
-        return Again(Where.SAME, pause(self.back_off, self.longest, failure.used, failure.random))
+        wait = pause(self.back_off, self.longest, failure.used, failure.random)
+        if failure.dead and failure.used + 1 < self.tries:
+            return Again(Where.SAME, max(wait, SHORTEST_HELD), hold=True)
+        return Again(Where.SAME, wait)
 
 
 class OtherServer(RetryAction):
@@ -260,7 +271,7 @@ class Chain:
             if isinstance(decision, Again):
                 if spent or decision.after >= left:
                     continue
-                if not self.budget.take():
+                if not decision.hold and not self.budget.take():
                     spent = True
                     continue
                 self.used[place] += 1

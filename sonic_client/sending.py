@@ -121,7 +121,7 @@ class Sender:
                 if decision.after:
                     await asyncio.sleep(decision.after)
                 found = await self._server_for(decision.where, server, tried)
-                if found is not None:
+                if found is not None and (not decision.hold or self._open(found)):
                     break
             record.retries += 1
             FAILURE.info("model '%s': %s; sent again, to %s", self.metadata.name, failure, found.url)
@@ -170,6 +170,11 @@ class Sender:
         except InferenceError:
             self.start_fallback = None  # the service has said why; it is not tried again
             return None
+
+    def _open(self, server: Server) -> bool:
+        """Whether a request may be sent to a server, as far as its circuit is concerned."""
+        circuit = server.circuits.get(self.metadata.name)
+        return circuit is None or circuit.allows(asyncio.get_running_loop().time())
 
     def _any(self, avoid: tuple[Server, ...]) -> Server:
         now = asyncio.get_running_loop().time()

@@ -20,6 +20,7 @@ from evproc.sonic_client.hedging import Hedge, Hedging
 from evproc.sonic_client.latency import LatencyRecord
 from evproc.sonic_client.model_loading import LoadCount
 from evproc.sonic_client.retry import (
+    SHORTEST_HELD,
     Again,
     Answer,
     Chain,
@@ -231,6 +232,16 @@ def test_the_budget_bounds_the_retries_of_a_job() -> None:
     made = chain((SameServer(tries=9), DefaultValue(value=-1.0)), budget=2)
     kinds = [type(made.decide(failure(ServerUnavailable("gone")), 1e9)) for _ in range(3)]
     assert kinds == [Again, Again, Answer]
+
+
+def test_waiting_for_a_dead_server_costs_tries_and_no_budget() -> None:
+    """The only server is dead: nothing is sent but by the last try, so the budget is for later; tries bound the waiting."""
+    made = chain((SameServer(tries=3, back_off=0.0),), budget=1)
+    *waits, last, end = [made.decide(failure(ServerUnavailable("gone"), dead=True), 1e9) for _ in range(4)]
+    assert waits == [Again(Where.SAME, SHORTEST_HELD, hold=True)] * 2
+    assert made.budget.retries == 1
+    assert last == Again(Where.SAME)
+    assert isinstance(end, GiveUp)
 
 
 def test_no_pause_goes_beyond_the_deadline() -> None:

@@ -140,6 +140,21 @@ def test_the_budget_of_retries_ends_a_hopeless_job() -> None:
             process.run()
 
 
+def test_an_outage_does_not_use_up_the_budget() -> None:
+    """While the only server is away, nothing but a probe is sent now and then; when it is back, all goes on."""
+    begin: list[float] = []
+
+    def away(_: Any) -> Unavailable | None:
+        begin.append(server.time)
+        return Unavailable() if server.time < begin[0] + 1.0 else None
+
+    with FakeServer([SMALL], faults=away) as server:
+        process = job(server, service={"retries": 100, "retry_share": 0.0, "circuit": {"pause": 0.2}}, tries=60)
+        process.run()
+        assert process.look.rows == RIGHT
+        assert 5 <= sum(request.fault is not None for request in server.requests) < 100
+
+
 def test_late_requests_are_hedged() -> None:
     """With `hedge`, a request that gets no answer is answered by another server, long before its timeout."""
     with FakeServer([SMALL], faults=lambda _: Never()) as one, FakeServer([SMALL]) as two:
