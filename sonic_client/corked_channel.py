@@ -17,11 +17,14 @@ from typing import Any, cast
 
 from grpclib.client import Channel, Handler
 from grpclib.protocol import H2Protocol
+from h2.settings import SettingCodes
 
 from .header_blocks import know_headers
 
 LARGEST = 128 << 10
 """Bytes that are kept."""
+LARGEST_FRAME = 1 << 20
+"""Bytes of a frame that a server may send. With the protocol's default, 16 kB, taking frames takes most of the time."""
 
 
 class _Corked:
@@ -63,6 +66,8 @@ class _Protocol(H2Protocol):
         """Put the cork between HTTP/2 and the socket; no header has been sent or received yet."""
         super().connection_made(cast("asyncio.Transport", _Corked(cast("asyncio.Transport", transport))))
         know_headers(self.connection._connection)
+        self.connection._connection.update_settings({SettingCodes.MAX_FRAME_SIZE: LARGEST_FRAME})
+        self.connection.flush()
 
 
 class CorkedChannel(Channel):

@@ -41,13 +41,13 @@ if TYPE_CHECKING:
 
 TRAINING_SEEDS = 1_000_000
 HELD_OUT_SEED = 2_000_000
-STEPS = {"embedding": 2500, "filter": 2500, "gnn": 8000, "interaction": 700}
+STEPS = {"embedding": 2500, "filter": 2500, "gnn": 8000, "interaction": 1500}
 """Steps of each stage, by default; one event each."""
-EVENTS = {"gnn": 500, "interaction": 700}
+EVENTS = {"gnn": 500, "interaction": 300}
 """Different events of a stage, by default, where that is less than the steps: making their graphs takes as long as a step."""
 RATES = {"embedding": 1e-3, "filter": 1e-3, "gnn": 4e-3, "interaction": 1e-3}
 """The largest learning rate of each stage."""
-SMALLEST, LARGEST = 100, {"embedding": 1500, "filter": 3000, "gnn": 3200, "interaction": 700}
+SMALLEST, LARGEST = 100, {"embedding": 1500, "filter": 3000, "gnn": 3200, "interaction": 500}
 """Hits of the smallest and of the largest events of each stage, by default."""
 SAVED = 1000
 """Steps between two files of a run."""

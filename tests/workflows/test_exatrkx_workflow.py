@@ -27,7 +27,7 @@ EVENTS, HITS, SEED = 8, 60, 3
 @pytest.fixture(scope="module")
 def server(triton_wheel: Path) -> Iterator[EmbeddedServer]:
     """The real Triton with both forms of Exa.TrkX."""
-    with EmbeddedServer(MODELS, load=["exatrkx", "exatrkx_ensemble"]) as running:
+    with EmbeddedServer(MODELS, load=["exatrkx", "exatrkx_ensemble", "exatrkx_interaction"]) as running:
         yield running
 
 
@@ -99,6 +99,29 @@ def test_the_shipped_networks_find_tracks(pipeline: Pipeline, hits: int, number:
     assert result.efficiency(1.0)[0] >= 0.9
     assert result.fake_rate < 0.1
     assert result.purity > 0.95
+
+
+def test_the_other_graph_network_may_be_taken(server: EmbeddedServer, pipeline: Pipeline) -> None:
+    """The interaction network scores the same graph, on Triton as in this process, and finds tracks of small events."""
+    other = Pipeline(MODELS, "exatrkx_interaction")
+    events = [make_event(100, 2_000_000, event) for event in range(8)]
+    result = together([match(found(other, event), event.particle, event.pt, event.eta) for event in events])
+    assert result.efficiency(1.0)[0] >= 0.9
+    event = events[0]
+    order = hit_order(event.r, event.z)
+    features = hit_features(event.r[order], event.phi[order], event.z[order])
+    edges = other.edges(features)[1]
+    assert np.array_equal(edges, pipeline.edges(features)[1])
+    tensors = []
+    for name, array, kind in (("FEATURES", features, "FP32"), ("EDGES", edges, "INT64")):
+        tensors.append(InferInput(name, array.shape, kind))
+        tensors[-1].set_data_from_numpy(array)
+    client: Any = InferenceServerClient(server.url.removeprefix("grpc://"))
+    with client:
+        scores = client.infer("exatrkx_interaction", tensors).as_numpy("SCORES")
+    local = other._gnn.run(None, {"FEATURES": features, "EDGES": edges})[0]
+    assert scores == pytest.approx(local, rel=1e-6, abs=1e-6)
+    assert written(server.url, tracks__case="local", tracks__local__gnn="exatrkx_interaction")["tracks"].ndim == 2
 
 
 def test_the_order_of_hits_does_not_matter(pipeline: Pipeline) -> None:
