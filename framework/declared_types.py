@@ -23,7 +23,7 @@ _WORDS = (
     "string",
 )
 """For hints."""
-_NUMBER = re.compile(r"[a-z]+\d*(\[\d*[a-z]+\])?")
+_WORD = re.compile(r"[a-z]+\d*(\[\d*[a-z]+\])?")
 
 
 @lru_cache(maxsize=4096)
@@ -34,19 +34,25 @@ def wrong_type(kind: str) -> str:
     "is declared as 'var * flot32', and 'flot32' is no type; did you mean 'float32' or 'float64'?"
     """
     text = re.sub(r"\s*\*\s*", " * ", kind.strip())
-    *lengths, last = text.split(" * ")
-    if text in _UNSAID or last in ("string", "bytes") or number_type(text) is not None:
+    if text in _UNSAID:
         return ""
-    if _NUMBER.fullmatch(last) and number_type(last) is None:
+    *lengths, last = text.split(" * ")
+    if not _WORD.fullmatch(last):
+        return "" if _is_read_by_awkward(text) else f"is declared as '{kind}', which is no type"
+    if last not in ("string", "bytes") and number_type(last) is None:
         return f"is declared as '{kind}', and '{last}' is no type{did_you_mean(last, _WORDS)}"
-    try:
-        import awkward as ak
+    odd = next((length for length in lengths if length != "var" and not length.isdigit()), "")
+    return f"is declared as '{kind}', which is no type: '{odd}' is neither var nor a number" if odd else ""
 
+
+def _is_read_by_awkward(text: str) -> bool:
+    import awkward as ak
+
+    try:
         ak.types.from_datashape(text, highlevel=False)
     except Exception:
-        odd = next((length for length in lengths if length != "var" and not length.isdigit()), "")
-        return f"is declared as '{kind}', which is no type" + (f": '{odd}' is neither var nor a number" if odd else "")
-    return ""
+        return False
+    return True
 
 
 def number_type(kind: str) -> np.dtype[np.generic] | None:
@@ -58,7 +64,7 @@ def number_type(kind: str) -> np.dtype[np.generic] | None:
     *lengths, last = kind.split(" * ")
     if any(length != "var" and not length.isdigit() for length in lengths):
         return None
-    if not _NUMBER.fullmatch(last):
+    if not _WORD.fullmatch(last):
         return None
     try:
         dtype = np.dtype(last)

@@ -121,7 +121,7 @@ class Sender:
                 if decision.after:
                     await asyncio.sleep(decision.after)
                 found = await self._server_for(decision.where, server, tried)
-                if found is not None and (not decision.hold or self._open(found)):
+                if found is not None and (not decision.hold or self._may_ask(found)):
                     break
             record.retries += 1
             FAILURE.info("model '%s': %s; sent again, to %s", self.metadata.name, failure, found.url)
@@ -171,7 +171,7 @@ class Sender:
             self.start_fallback = None  # the service has said why; it is not tried again
             return None
 
-    def _open(self, server: Server) -> bool:
+    def _may_ask(self, server: Server) -> bool:
         """Whether a request may be sent to a server, as far as its circuit is concerned."""
         circuit = server.circuits.get(self.metadata.name)
         return circuit is None or circuit.allows(asyncio.get_running_loop().time())

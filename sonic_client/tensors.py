@@ -208,10 +208,12 @@ def wire_parts(tensor: Tensor) -> list[bytes | memoryview]:
 
 def from_wire(data: bytes | memoryview, dtype: np.dtype[Any], shape: Sequence[int]) -> Array:
     """A new array from the bytes of an answer. Raises ValueError if these do not fill `shape` exactly."""
+    if shape and min(shape) < 0:
+        raise ValueError(f"its shape is stated as {tuple(shape)}")
     if dtype.kind == "O":
         return _bytes_from_wire(data, tuple(shape))
     wanted = prod(shape) * dtype.itemsize
-    if len(data) != wanted or (shape and min(shape) < 0):
+    if len(data) != wanted:
         raise ValueError(f"{len(data)} bytes, where shape {tuple(shape)} of {dtype} takes {wanted}")
     return np.frombuffer(data, dtype).reshape(shape).copy()
 

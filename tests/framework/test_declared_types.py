@@ -25,6 +25,7 @@ def test_types(kind: str) -> None:
         ("flot32", "'flot32' is no type; did you mean 'float32'"),
         ("var * flaot64", "'flaot64' is no type; did you mean 'float64'"),
         ("vra * float32", "'vra' is neither var nor a number"),
+        ("vra * string", "'vra' is neither var nor a number"),
         ("var float32", "'var float32', which is no type"),
         ("Jets", "'Jets', which is no type"),
         ("{x: float32", "which is no type"),

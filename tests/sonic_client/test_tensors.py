@@ -127,6 +127,8 @@ def test_answers_own_aligned_memory() -> None:
         (b"1234567", "f4", (2,), r"7 bytes, where shape \(2,\) of float32 takes 8"),
         (b"\x02\0\0\0a", "O", (1,), "ends in the middle"),
         (b"\x01\0\0\0a", "O", (2,), "1 BYTES elements, where shape"),
+        (b"1234", "f4", (-1, -1), r"its shape is stated as \(-1, -1\)"),
+        (b"\x01\0\0\0a", "O", (-1, -1), r"its shape is stated as \(-1, -1\)"),
     ],
 )
 def test_bytes_that_do_not_fill_the_shape_are_refused(data: bytes, dtype: str, shape: tuple, words: str) -> None:
