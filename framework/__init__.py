@@ -15,7 +15,7 @@ if __name__ == "framework":
 if TYPE_CHECKING:
     from .aliases import Alias
     from .columns import Column, Flat, Jagged, Nested
-    from .conditions import ConditionsProducer, ConditionTag
+    from .conditions import Condition, ConditionsProducer, ConditionTag
     from .config import Block, Input, InputTag, Parameter
     from .errors import (
         ConditionsError,
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 _HOME = {
     "aliases": ("Alias",),
     "columns": ("Column", "Flat", "Jagged", "Nested"),
-    "conditions": ("ConditionTag", "ConditionsProducer"),
+    "conditions": ("Condition", "ConditionTag", "ConditionsProducer"),
     "config": ("Block", "Input", "InputTag", "Parameter"),
     "errors": (
         "ConditionsError",
@@ -107,6 +107,7 @@ __all__ = [
     "Collection",
     "Column",
     "Columns",
+    "Condition",
     "ConditionTag",
     "ConditionalTask",
     "ConditionsError",

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -38,12 +38,17 @@ if TYPE_CHECKING:
     from .process import Process
 
 
+T = TypeVar("T")
+
+
 class ConditionMark:
     """Marks a field as the label of a condition that the module reads."""
 
 
 ConditionTag: TypeAlias = Annotated[str, ConditionMark()]
 """The label of a conditions producer of the process."""
+Condition: TypeAlias = Annotated[T, ConditionMark()]
+"""What a conditions producer makes, as the parameter of a function that is a module: `jec: Condition[CorrectionSet]`."""
 
 
 class ConditionsProducer(Service):

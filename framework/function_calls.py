@@ -70,7 +70,10 @@ def _call_event(
 ) -> Any:
     values = dict(constants)
     for name, (key, argument) in readers.items():
-        values[name] = event.id if argument.role is Role.IDENTITY else event[key]
+        if argument.role is Role.IDENTITY:
+            values[name] = event.id
+        else:
+            values[name] = event.conditions[key] if argument.role is Role.CONDITION else event[key]
     return function(*[values.pop(name) for name in positional], **values)
 
 
@@ -85,6 +88,8 @@ def _call_columns(
     for name, (key, argument) in readers.items():
         if argument.role is Role.IDENTITY:
             values[name] = columns.ids
+        elif argument.role is Role.CONDITION:
+            values[name] = columns.conditions[key]
         else:
             values[name] = _bare(columns, key) if argument.bare else columns[key]
     return _array(function(*[values.pop(name) for name in positional], **values))

@@ -23,7 +23,8 @@ from pydantic import create_model
 from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 
-from .config import Input, InputMark, InputTag
+from .conditions import ConditionTag
+from .config import Input, InputMark, InputTag, Parameter
 from .errors import Fault
 from .function_calls import bound_call, unpacked
 from .module import Analyzer, ExternalFilter, ExternalProducer, Filter, Module, Producer
@@ -206,6 +207,9 @@ def _config(base: type[Module], signature: Signature, named: Mapping[str, Sequen
     for argument in signature.arguments:
         if argument.role is Role.INPUT:
             fields[argument.name] = _input_field(argument, tuple(named.get(argument.name, ())) or argument.fields)
+        elif argument.role is Role.CONDITION:
+            label = argument.default if isinstance(argument.default, str) else argument.name
+            fields[argument.name] = (ConditionTag, Parameter(label, description="label of a conditions producer"))
         elif argument.role is Role.SETTING:
             fields[argument.name] = (_annotation(argument), ... if argument.default is EMPTY else argument.default)
     while True:

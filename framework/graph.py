@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .conditions import ConditionsProducer, conditions_of
 from .flow import kind_of
 from .module import ExternalWork, OutputModule
 from .path_plans import plan_paths
@@ -21,13 +22,13 @@ FEW = 3
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A module."""
+    """A module, or what makes conditions that modules read."""
 
     label: str
     type: str
     """The name of its class."""
     kind: str
-    """source, producer, filter, analyzer or output; `external producer` if it hands out work."""
+    """source, producer, filter, analyzer or output; `external producer` if it hands out work; `conditions`."""
     level: int
     """The longest way to it from a module that reads nothing."""
 
@@ -89,15 +90,21 @@ class Graph:
 def build(process: Process, flow: Flow) -> Graph:
     """The graph of a process whose data flow is resolved."""
     graph = Graph(process.name)
-    found = levels(process.modules, [(maker, reader) for maker, reader, _ in flow.edges])
-    for label in sorted(process.modules, key=lambda label: found[label]):
+    conditions = _conditions(process)
+    links = [(maker, reader) for maker, reader, _ in flow.edges]
+    links += [(edge.maker, reader) for edge in conditions for reader in edge.readers]
+    found = levels([*process.modules, *(edge.maker for edge in conditions)], links)
+    for label in sorted(found, key=lambda label: found[label]):
+        if label not in process.modules:
+            graph.nodes[label] = Node(label, type(process.services[label]).__name__, "conditions", found[label])
+            continue
         module = process.modules[label]
         kind = kind_of(module) or "module"
         shown = f"external {kind}" if isinstance(module, ExternalWork) else kind
         graph.nodes[label] = Node(label, type(module).__name__, shown, found[label])
         if isinstance(module, OutputModule) and not module.faults() and module.config.select:
             graph.selections[label] = tuple(module.config.select)
-    graph.edges = _edges(flow)
+    graph.edges = [*_edges(flow), *conditions]
     for plan in plan_paths(process, flow).paths:
         texts = tuple(member.text for member in plan.members)
         labels = tuple(member.label for member in plan.members)
@@ -129,6 +136,16 @@ def levels(labels: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str,
     for label in makers:
         visit(label, ())
     return found
+
+
+def _conditions(process: Process) -> list[Edge]:
+    """One edge for each conditions producer that modules read."""
+    readers: dict[str, list[str]] = {}
+    for label, module in process.modules.items():
+        for name in conditions_of(module):
+            if isinstance(process.services.get(name), ConditionsProducer):
+                readers.setdefault(name, []).append(label)
+    return [Edge(name, tuple(labels), name) for name, labels in readers.items()]
 
 
 def _edges(flow: Flow) -> list[Edge]:

@@ -28,6 +28,7 @@ COLOURS = {
     "external filter": "#A8632F",
     "analyzer": "#2A9DA5",
     "output": "#C1484F",
+    "conditions": "#8C7347",
 }
 OTHER = "#666666"
 INK, FAINT, LINE, PILL = "#1F2328", "#57606A", "#8C959F", "#EEF1F4"

@@ -6,8 +6,9 @@ An ordinary typed function on products is a module (see functions.py) if its sig
 - unless its annotation says otherwise: text, paths, enumerations and tables are no products, arrays are no settings (so an
   array that defaults to None is a product that may be left out);
 - and what is given for it decides between the two where both are possible: a name is a product, a number is a setting;
-- `EventID` (by columns: `EventIDs`) is the identity of the event; a `Protocol` names the fields that are read of a
-  collection; awkward arrays and bare columns (`Jagged`, `Flat`) say that the function takes whole blocks.
+- `EventID` (by columns: `EventIDs`) is the identity of the event, `Condition[...]` a condition; a `Protocol` names the
+  fields that are read of a collection; awkward arrays and bare columns (`Jagged`, `Flat`) say that the function takes
+  whole blocks.
 
 Reading a signature never raises: what is wrong with it is kept in `faults`, and told with all other faults of the process.
 """
@@ -29,6 +30,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from .columns import Flat, Jagged, Nested
+from .conditions import ConditionMark
 from .event import EventID, EventIDs
 
 EMPTY = inspect.Parameter.empty
@@ -45,6 +47,7 @@ class Role(Enum):
     INPUT = "a product"
     SETTING = "a parameter"
     IDENTITY = "the identity of the event"
+    CONDITION = "a condition"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +170,8 @@ def _read(parameter: inspect.Parameter, annotation: Any, given: Mapping[str, Any
 
 def _role(annotation: Any, default: Any, value: Any) -> Role:
     """What a parameter is, by its annotation, its default and what it is given."""
+    if any(isinstance(mark, ConditionMark) for mark in getattr(annotation, "__metadata__", ())):
+        return Role.CONDITION
     choices = _choices(annotation)
     if any(choice in (EventID, EventIDs) for choice in choices):
         return Role.IDENTITY

@@ -59,7 +59,7 @@ def process(
         title=network,
         model_file=str(REPOSITORY / model / "1" / "model.onnx"),
         plot=str(OUTPUT / f"{model}.png"),
-        images=str(OUTPUT / "jet_images.png"),
+        images=str(OUTPUT / f"{model}_jets.png"),
     )
     tagger.out = NtupleOutput(
         file=str(OUTPUT / f"{model}.root"),

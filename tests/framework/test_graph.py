@@ -7,18 +7,23 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from evproc.framework import ConditionsProducer, Event, Flat, Process, Producer
+from evproc.framework import Path as EventPath
 from evproc.framework.cli.main import app
 from evproc.framework.flow import resolve
 from evproc.framework.graph import Edge, Graph, Lane, build, in_short, levels
+from evproc.framework.graph_drawing import draw
 from evproc.framework.graph_layout import crossings, lay_out, ordered, spread
 from evproc.framework.graph_times import heat
 from evproc.framework.loading import load
 from evproc.framework.report import ModuleReport, Report
+from evproc.modules import ArraySource
 
 NUMBERS = Path(__file__).parent.parent / "workflows" / "numbers_workflow.py"
 
@@ -217,3 +222,34 @@ def test_a_report_of_another_workflow_is_refused() -> None:
     shown = evproc("graph", str(NUMBERS), "--report", str(report_of(numbers().name, {"lost": 1.0})))
     assert shown.exit_code == 3
     assert "modules that the workflow has not: lost" in shown.stderr
+
+
+def test_conditions_are_shown_with_their_readers() -> None:
+    """What makes conditions stands before the modules that read them; conditions that nobody reads are left out."""
+
+    class Table(ConditionsProducer):
+        """Two tables."""
+
+    class Calibrated(Producer):
+        """Reads the first."""
+
+        consumes = ("x",)
+        conditions = ("first",)
+
+        def produce(self, event: Event) -> Any:
+            return event["x"]
+
+    process = Process("CALIBRATED")
+    process.source = ArraySource({"x": Flat(np.arange(3.0))})
+    process.first, process.second = Table(), Table()
+    process.calibrated = Calibrated()
+    process.path = EventPath(process.calibrated)
+    graph = build(process, resolve(process))
+    assert {label: (node.kind, node.level) for label, node in graph.nodes.items()} == {
+        "source": ("source", 0),
+        "first": ("conditions", 0),
+        "calibrated": ("producer", 1),
+    }
+    assert graph.edges == [Edge("source", ("calibrated",), "x"), Edge("first", ("calibrated",), "first")]
+    draw(graph, Path("calibrated.svg"))
+    assert "conditions" in Path("calibrated.svg").read_text()

@@ -148,7 +148,7 @@ def test_the_command(job: tuple[Path, str]) -> None:
     output, said = job
     assert "AUC" in said
     made = sorted(path.name for path in output.iterdir())
-    assert made == ["jet_images.png", "jets-6-seed1.root", "top_tagger.png", "top_tagger.root"]
+    assert made == ["jets-6-seed1.root", "top_tagger.png", "top_tagger.root", "top_tagger_jets.png"]
     assert {path.read_bytes()[:4] for path in output.glob("*.png")} == {b"\x89PNG"}
     assert set(branches(output / "top_tagger.root")) >= {"FatJet_pt", "FatJet_label", "top_score"}
 
