@@ -77,7 +77,7 @@ class Plan:
     seed: int
     steps: int
     events: int
-    """Different events; from then on they come again, in the same order, as they are kept."""
+    """Different events; from then on they come again, in the same order, with their edges, but turned and mirrored."""
     smallest: int
     largest: int
     rate: float
@@ -90,6 +90,14 @@ def training_hits(seed: int, step: int, smallest: int, largest: int) -> Hits:
     event = make_event(size, seed, step)
     order = hit_order(event.r, event.z)
     return Hits(hit_features(event.r[order], event.phi[order], event.z[order]), event.particle[order])
+
+
+def turned(hits: Hits, rng: np.random.Generator) -> Hits:
+    """The same event turned about the beam line, and mirrored in z and in phi or not: the detector looks the same."""
+    angle, flips = rng.uniform(-1.0, 1.0), rng.choice([-1.0, 1.0], 2)
+    r, phi, z = hits.features.T
+    phi = (flips[0] * phi + angle + 1.0) % 2.0 - 1.0
+    return Hits(np.stack([r, phi, flips[1] * z], axis=1).astype(np.float32), hits.particle)
 
 
 def embedding_loss(points: torch.Tensor, hits: Hits) -> torch.Tensor:
@@ -159,6 +167,7 @@ def train(plan: Plan, edges_of: Callable[[Hits], Array], first: Parameters, save
                 kept.append((hits, edges))
         else:
             hits, edges = kept[step % events]
+            hits = turned(hits, np.random.default_rng([seed, step, 3]))
         if stage == "filter" and edges.shape[1] > FILTER_EDGES:
             chosen = np.random.default_rng([seed, step, 2]).choice(edges.shape[1], FILTER_EDGES, replace=False)
             edges = np.ascontiguousarray(edges[:, np.sort(chosen)])

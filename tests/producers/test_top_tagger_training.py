@@ -80,16 +80,49 @@ def test_a_small_training_learns(capsys: pytest.CaptureFixture[str]) -> None:
     assert "epoch 4 of 4" in capsys.readouterr().out
 
 
-def test_resnet50_can_be_trained(tmp_path: Path) -> None:
-    """One step changes all weights and the moving statistics."""
+def test_resnet50_can_be_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A step of each leg changes all weights and the moving statistics; a file of it can be gone on from."""
     import torch  # pyright: ignore[reportMissingImports]
 
+    from evproc.producers.onnx_graph import write_onnx
     from evproc.producers.top_tagger import resnet50_training
 
     torch.set_num_threads(1)
     sample = Pixels(np.array([0, 2, 3]), np.array([5, 9, 25_000], "i4"), np.ones(3, "f4"), np.array([0, 1], "i4"))
-    network = resnet50_training.train(sample, seed=1, epochs=1, device="cpu")
-    before, after = resnet50_parameters(1), resnet50_training.parameters_of(network)
+    before = resnet50_training.first_parameters(1)
+    legs = [resnet50_training.Leg(112, 1, 1e-3), resnet50_training.Leg(224, 1, 1e-3)]
+    network = resnet50_training.train(sample, before, seed=1, legs=legs, teacher=np.array([0.2, 0.9], "f4"))
+    after = resnet50_training.parameters_of(network)
     assert all(
         (before[name] != array).any() for name, array in after.items() if name.endswith((".mean", "classes.weight"))
     )
+    assert "112 x 112, 1/1" in (printed := capsys.readouterr().out)
+    assert "224 x 224, 1/1" in printed
+    write_onnx(resnet50_model(after), tmp_path / "model.onnx")
+    back = resnet50_training.read_parameters(tmp_path / "model.onnx")
+    assert all(back[name].tobytes() == array.tobytes() for name, array in after.items())
+
+
+def test_every_block_begins_as_nothing() -> None:
+    """What training begins from adds nothing in a block, and is the untrained network elsewhere."""
+    from evproc.producers.top_tagger.resnet50_training import first_parameters
+
+    untrained, first = resnet50_parameters(3), first_parameters(3)
+    changed_ones = sorted(name for name in first if (first[name] != untrained[name]).any())
+    assert len(changed_ones) == 16
+    assert all(name.endswith("conv3.scale") and not first[name].any() for name in changed_ones)
+
+
+def test_a_teacher_is_asked_for_each_jet(tmp_path: Path) -> None:
+    """The teacher's scores are those of its file, jet by jet."""
+    from evproc.producers.onnx_graph import write_onnx
+    from evproc.producers.top_tagger.resnet50_training import teacher_scores
+
+    sample = Pixels(
+        np.array([0, 2, 3]), np.array([5, 9, 25_000], "i4"), np.array([0.2, 0.4, 0.9], "f4"), np.array([0, 1], "i4")
+    )
+    model = small_cnn_model(changed(small_cnn_parameters()))
+    write_onnx(model, tmp_path / "model.onnx")
+    images = np.repeat(sample.images(np.arange(2))[..., np.newaxis], 3, axis=3)
+    expected = run(model.SerializeToString(), images)[:, 1]
+    assert teacher_scores(tmp_path / "model.onnx", sample) == pytest.approx(expected, rel=1e-6)
