@@ -9,6 +9,7 @@ import pytest
 
 from evproc.producers.exatrkx.network import NETWORKS, initial_parameters, parameter_count, shapes
 from evproc.producers.exatrkx.onnx_models import onnx_model
+from evproc.producers.exatrkx.training import Hits, turned
 
 COUNTS = {
     "embedding": {"embedding": 2_048 + 5 * 262_656 + 4_104},
@@ -127,3 +128,28 @@ def test_training_and_serving_are_the_same_arithmetic(network: str) -> None:
             *(torch.from_numpy(np.ascontiguousarray(value)) for value in inputs.values()),
         ).numpy()
     assert np.abs(served.reshape(trained.shape) - trained).max() < 1e-5 * np.abs(trained).max()
+
+
+def test_an_event_comes_back_turned_and_mirrored() -> None:
+    """Radii and distances of hits stay, whatever the angle; azimuths stay within their range; truth stays."""
+    rng = np.random.default_rng(5)
+    features = np.stack([rng.uniform(0, 1, 50), rng.uniform(-1, 1, 50), rng.uniform(-3, 3, 50)], axis=1)
+    hits = Hits(features.astype(np.float32), np.arange(50, dtype=np.int32))
+    signs = set()
+    for _ in range(20):
+        back = turned(hits, rng)
+        r, phi, z = back.features.T
+        assert back.features.dtype == np.float32
+        assert r.tobytes() == hits.features[:, 0].tobytes()
+        assert back.particle is hits.particle
+        assert np.abs(phi).max() <= 1.0
+        sign = z / hits.features[:, 2]
+        assert set(sign) <= {1.0, -1.0}
+        assert np.ptp(sign) == 0.0
+        moved, before = (np.exp(1j * np.pi * angles.astype(float)) for angles in (phi, hits.features[:, 1]))
+        assert np.abs(np.subtract.outer(moved, moved)) == pytest.approx(
+            np.abs(np.subtract.outer(before, before)), abs=1e-5
+        )
+        turns = (moved / before, moved * before)
+        signs.add((sign[0], int(np.ptp(np.abs(turns[0] - turns[0][0])) > 1e-5)))
+    assert len(signs) == 4
