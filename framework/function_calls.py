@@ -72,8 +72,10 @@ def _call_event(
     for name, (key, argument) in readers.items():
         if argument.role is Role.IDENTITY:
             values[name] = event.id
+        elif argument.role is Role.CONDITION:
+            values[name] = event.conditions[key]
         else:
-            values[name] = event.conditions[key] if argument.role is Role.CONDITION else event[key]
+            values[name] = event[key]
     return function(*[values.pop(name) for name in positional], **values)
 
 

@@ -208,7 +208,10 @@ def _config(base: type[Module], signature: Signature, named: Mapping[str, Sequen
         if argument.role is Role.INPUT:
             fields[argument.name] = _input_field(argument, tuple(named.get(argument.name, ())) or argument.fields)
         elif argument.role is Role.CONDITION:
-            label = argument.default if isinstance(argument.default, str) else argument.name
+            label = argument.name if argument.default is EMPTY else argument.default
+            if not isinstance(label, str):
+                signature.faults.append(f"the default of '{argument.name}' is the label of a condition, not {label!r}")
+                label = argument.name
             fields[argument.name] = (ConditionTag, Parameter(label, description="label of a conditions producer"))
         elif argument.role is Role.SETTING:
             fields[argument.name] = (_annotation(argument), ... if argument.default is EMPTY else argument.default)

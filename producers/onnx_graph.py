@@ -14,7 +14,7 @@ onnx is imported inside the functions: serving a model does not need it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,3 +106,18 @@ def write_onnx(model: onnx.ModelProto, path: Path) -> None:
     """Write the model, under a temporary name first; the same model gives the same bytes."""
     with in_one_step(path) as part:
         part.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def read_parameters(path: Path, names: Iterable[str] | None = None) -> dict[str, npt.NDArray[Any]]:
+    """The parameters in an ONNX file, by name: those named, in that order, or all. Raises ValueError if one is not there."""
+    import onnx
+    from onnx import numpy_helper
+
+    kept = {one.name: numpy_helper.to_array(one).copy() for one in onnx.load(path).graph.initializer}
+    wanted = list(kept if names is None else names)
+    missing = [name for name in wanted if name not in kept]
+    if missing:
+        raise ValueError(
+            f"'{path}' is of another network: {len(missing)} of {len(wanted)} parameters are not in it, as {missing[0]}"
+        )
+    return {name: kept[name] for name in wanted}

@@ -210,15 +210,6 @@ def earlier_stages(
     return edges_of
 
 
-def read_parameters(path: Path, network: str) -> Parameters:
-    """The parameters in an ONNX file of a network."""
-    import onnx
-    from onnx import numpy_helper
-
-    kept = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
-    return {name: kept[name].copy() for name in shapes(network)}
-
-
 def main(arguments: list[str] | None = None) -> None:
     """The command line: `python -m evproc.producers.exatrkx.training STAGE --output model.onnx`."""
     parser = argparse.ArgumentParser(
@@ -240,7 +231,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     import torch  # pyright: ignore[reportMissingImports]
 
-    from evproc.producers.onnx_graph import write_onnx
+    from evproc.producers.onnx_graph import read_parameters, write_onnx
 
     from .onnx_models import onnx_model
 
@@ -256,7 +247,7 @@ def main(arguments: list[str] | None = None) -> None:
         chosen.rate or RATES[stage],
     )
     first = (
-        read_parameters(chosen.start, chosen.stage) if chosen.start else initial_parameters(chosen.stage, chosen.seed)
+        read_parameters(chosen.start, shapes(stage)) if chosen.start else initial_parameters(chosen.stage, chosen.seed)
     )
     edges_of = earlier_stages(chosen.stage, chosen.models, chosen.radius, chosen.filter_cut)
     metadata = {"seed": str(chosen.seed), "steps": str(steps), "torch": str(torch.__version__).split("+")[0]}

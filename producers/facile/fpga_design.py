@@ -37,6 +37,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evproc.producers.dense_network import BatchNorm
+from evproc.producers.onnx_graph import read_parameters
 
 from .features import FEATURES
 from .network import LAYERS
@@ -213,14 +214,6 @@ def calibration_features(events: int = 3) -> Floats:
     )
 
 
-def onnx_parameters(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The parameters in an ONNX file, by name. Needs the package onnx."""
-    import onnx
-    from onnx import numpy_helper
-
-    return {one.name: numpy_helper.to_array(one) for one in onnx.load(path).graph.initializer}
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line: `python -m evproc.producers.facile.fpga_design --output fpga_design.json`."""
     parser = argparse.ArgumentParser(
@@ -229,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", type=Path, default=Path("models/facile/1/model.onnx"), help="the ONNX file")
     parser.add_argument("--output", type=Path, required=True, help="the JSON file to write")
     chosen = parser.parse_args(arguments)
-    design = make_design(onnx_parameters(chosen.model), calibration_features())
+    design = make_design(read_parameters(chosen.model), calibration_features())
     chosen.output.write_text(design.to_json())
     print(f"{chosen.output} written")  # noqa: T201
 

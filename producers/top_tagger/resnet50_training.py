@@ -1,4 +1,4 @@
-"""Trains ResNet-50 on jets, on two hours of one core or on a GPU, and writes its ONNX file.
+"""Trains ResNet-50 on jets, in two hours of one core, and writes its ONNX file.
 
     python -m evproc.producers.top_tagger.sample jets.root --events 30000 --seed 1000001
     python -m evproc.producers.top_tagger.sample held_out.root --events 6000 --seed 2000001
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from evproc.producers.onnx_graph import write_onnx
+from evproc.producers.onnx_graph import read_parameters, write_onnx
 
 from .images import SIDE
 from .network import CLASSES, INPUT, Convolution, Parameters
@@ -213,15 +213,6 @@ def scores_of(network: torch.nn.Module, sample: Pixels, device: str) -> Floats:
     return np.concatenate(scores)
 
 
-def read_parameters(path: Path) -> Parameters:
-    """The parameters in an ONNX file of the network."""
-    import onnx
-    from onnx import numpy_helper
-
-    kept = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
-    return {name: kept[name].copy() for name in resnet50_parameters()}
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line: `python -m evproc.producers.top_tagger.resnet50_training jets.root --output model.onnx`."""
     parser = argparse.ArgumentParser(
@@ -262,7 +253,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     def save(network: torch.nn.Module) -> None:
         write_onnx(resnet50_model(parameters_of(network), notes), chosen.output)
 
-    first = read_parameters(chosen.start) if chosen.start else first_parameters(chosen.seed)
+    first = first_parameters(chosen.seed)
+    if chosen.start:
+        first = read_parameters(chosen.start, first)
     network = train(sample, first, seed=chosen.seed, legs=legs, device=chosen.device, teacher=teacher, save=save)
     save(network)
     if chosen.held_out:

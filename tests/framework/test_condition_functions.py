@@ -107,3 +107,13 @@ def test_a_condition_that_is_not_there_is_a_fault() -> None:
     process = process_of(producer(renamed, jec="facto"), [])
     with pytest.raises(ConfigurationError, match=r"'facto'.*factor"):
         process.run()
+
+
+def test_a_default_that_is_no_label_is_a_fault() -> None:
+    """It would be a factor that is never used."""
+
+    def wrong(x: float, factor: Condition[float] = 1.0) -> float:
+        return factor * x
+
+    with pytest.raises(ConfigurationError, match=r"the default of 'factor' is the label of a condition, not 1.0"):
+        process_of(producer(wrong), []).run()

@@ -21,7 +21,6 @@ from evproc.producers.facile.fpga_design import (
     calibration_features,
     emulate,
     make_design,
-    onnx_parameters,
     read_design,
     shipped_design,
 )
@@ -30,6 +29,7 @@ from evproc.producers.facile.fpga_performance import difference_table
 from evproc.producers.facile.fpga_producer import FpgaFacileProducer
 from evproc.producers.facile.fpga_words import feature_words, padded_rows, word_energies
 from evproc.producers.facile.sample import make_channels
+from evproc.producers.onnx_graph import read_parameters
 from evproc.sonic_client import FakeModel, FakeServer, InferenceService, LocalService, TensorSpec
 from evproc.sonic_client.fixed_point import unpack_rows
 from tests.producers.conftest import MODELS, Model
@@ -52,13 +52,13 @@ def some_words(channels: int) -> npt.NDArray[np.uint16]:
 
 def test_the_design_is_that_of_the_network() -> None:
     """The shipped design is what the script makes of the shipped network, and survives being written and read."""
-    design = make_design(onnx_parameters(MODELS / "facile" / "1" / "model.onnx"), calibration_features())
+    design = make_design(read_parameters(MODELS / "facile" / "1" / "model.onnx"), calibration_features())
     assert design.to_json() == shipped_design().to_json() == read_design(design.to_json()).to_json()
     assert [layer.weights.shape for layer in design.layers] == [(32, 36), (36, 11), (11, 3), (3, 1)]
     scales = np.log2(
         design.factor.astype(float)
         * np.sqrt(
-            onnx_parameters(MODELS / "facile/1/model.onnx")["batchnorm1.variance"].astype(float)[
+            read_parameters(MODELS / "facile/1/model.onnx")["batchnorm1.variance"].astype(float)[
                 [FEATURES.index(name) for name in INPUTS]
             ]
             + 1e-10

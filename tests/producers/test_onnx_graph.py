@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evproc.producers.onnx_graph import Graph, write_onnx
+from evproc.producers.onnx_graph import Graph, read_parameters, write_onnx
 
 
 def doubled() -> Graph:
@@ -50,3 +50,19 @@ def test_a_wrong_graph_is_refused() -> None:
     graph.output("result", product, ("batch", 2))
     with pytest.raises(onnx.shape_inference.InferenceError):
         graph.model()
+
+
+def test_parameters_come_back(tmp_path: Path) -> None:
+    """All of a file, or those that are named; a file of another network is refused with what it lacks."""
+    path = tmp_path / "model.onnx"
+    graph = doubled()
+    write_onnx(graph.model(), path)
+    back = read_parameters(path)
+    assert {name: array.tobytes() for name, array in back.items()} == {
+        name: array.tobytes() for name, array in graph.parameters.items()
+    }
+    assert list(read_parameters(path, ["two"])) == ["two"]
+    with pytest.raises(
+        ValueError, match=r"model.onnx' is of another network: 1 of 2 parameters are not in it, as three"
+    ):
+        read_parameters(path, ["two", "three"])

@@ -84,7 +84,7 @@ def test_resnet50_can_be_trained(tmp_path: Path, capsys: pytest.CaptureFixture[s
     """A step of each leg changes all weights and the moving statistics; a file of it can be gone on from."""
     import torch  # pyright: ignore[reportMissingImports]
 
-    from evproc.producers.onnx_graph import write_onnx
+    from evproc.producers.onnx_graph import read_parameters, write_onnx
     from evproc.producers.top_tagger import resnet50_training
 
     torch.set_num_threads(1)
@@ -99,7 +99,7 @@ def test_resnet50_can_be_trained(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "112 x 112, 1/1" in (printed := capsys.readouterr().out)
     assert "224 x 224, 1/1" in printed
     write_onnx(resnet50_model(after), tmp_path / "model.onnx")
-    back = resnet50_training.read_parameters(tmp_path / "model.onnx")
+    back = read_parameters(tmp_path / "model.onnx", after)
     assert all(back[name].tobytes() == array.tobytes() for name, array in after.items())
 
 
