@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -173,6 +174,28 @@ def test_every_submission_ends_exactly_once(
         assert [wire.open for wire in wires] == [0] * len(wires)
         assert not turns.line
         assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    with asyncio.Runner(loop_factory=VirtualClock().loop) as runner:
+        runner.run(main())
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_a_job_may_close_between_any_two_steps_of_a_hedge(steps: int) -> None:
+    """Places are given back also for an attempt that was cancelled before it had begun."""
+
+    async def main() -> None:
+        wires = [Wire(f"mem://{number}:1", [("hang", 0.0)]) for number in range(2)]
+        servers = [Server(wire.url, wire, 4) for wire in wires]  # type: ignore[arg-type]
+        hedge = Hedge(after=0.0, share=1.0)
+        policy = Policy(("y",), 2.0, 3, 100, 1 << 20, 0.005, True, 1e6, 5.0, (), None, hedge)
+        queue = ModelQueue(MODELS[0], "", servers, policy)
+        future = queue.submit({"x": np.zeros(2, "f4")}, 2, lambda outputs: outputs["y"])
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await queue.close()
+        assert future.cancelled()
+        assert [server.outstanding for server in servers] == [0, 0]
+        assert [wire.open for wire in wires] == [0, 0]
 
     with asyncio.Runner(loop_factory=VirtualClock().loop) as runner:
         runner.run(main())
