@@ -11,7 +11,7 @@ from evproc.framework.columns import Array
 from evproc.framework.errors import InputError
 
 from .chunking import runs
-from .event_index import EventIndex, Hashed, repeated
+from .event_index import EventIndex, repeated
 from .event_ranges import Keys, keys_of
 from .input_files import InputFile
 from .input_ledger import Fate, Segment
@@ -49,9 +49,9 @@ class Duplicates:
                 at = int(batch[np.flatnonzero(again)[0]])
                 raise InputError(self._message(reader, layout, segment.first + at, keys, at, int(again.sum())))
             segment.codes[batch[again]] = Fate.DUPLICATE
-        new = ~again
-        self._seen.add(Hashed(hashed.mixed[new], hashed.group[new]))
-        return batch[new]
+            batch, hashed = batch[~again], hashed.at(~again)
+        self._seen.add(hashed)
+        return batch
 
     def forget(self, keys: Keys) -> None:
         """These events were lost after all: if they come again, they are processed."""
