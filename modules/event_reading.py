@@ -128,7 +128,7 @@ class EventReading:
                     return
                 yield from self._segment(file, first, stop)
         if self._lumis and not self._ledger.stopped:
-            blocks = blocks_of_file(file.path, file.layout.identity)
+            blocks = blocks_of_file(file.reader, file.path, file.layout.identity)
             whole = self._selection.codes(blocks) == Fate.PROCESS
             self._ledger.list_blocks(blocks.place[whole])
 

@@ -22,28 +22,25 @@ from evproc.framework.new_files import directory_problem, make_directory, part_p
 from .chunking import Run
 from .event_ranges import Keys, keys_of
 from .input_files import InputFile
-from .root_reading import open_reader
+from .root_reading import Reader, open_beside
 from .source_layout import identities
 
 REPORT_ONLY = "-"
 BLOCKS_TREE = "LuminosityBlocks"
 
 
-def blocks_of_file(path: str, identity: Mapping[str, str]) -> Keys:
-    """The luminosity blocks that a file lists in a tree of their own, none if it has no such tree; with event 0."""
+def blocks_of_file(events: Reader, path: str, identity: Mapping[str, str]) -> Keys:
+    """The luminosity blocks that an open file lists in a tree of their own, none if it has no such tree; with event 0."""
     names = [identity[part] for part in ("run", "luminosity_block")]
     places: list[Array] = []
     try:
-        reader = open_reader(InputFile(path, BLOCKS_TREE))
+        reader = open_beside(events.directory, InputFile(path, BLOCKS_TREE))
     except InputError:
         return Keys(np.empty(0, np.uint64), np.empty(0, np.uint64))
-    try:
-        if reader.entries and all(name in reader.names for name in names):
-            for start, stop, columns in reader.read(names, [Run(0, reader.entries, reader.entries)]):
-                ids = identities(dict(zip(("run", "luminosity_block"), names, strict=True)), columns, 0, stop - start)
-                places.append(keys_of(ids, reader.where).place)
-    finally:
-        reader.close()
+    if reader.entries and all(name in reader.names for name in names):
+        for start, stop, columns in reader.read(names, [Run(0, reader.entries, reader.entries)]):
+            ids = identities(dict(zip(("run", "luminosity_block"), names, strict=True)), columns, 0, stop - start)
+            places.append(keys_of(ids, reader.where).place)
     found = np.unique(np.concatenate(places)) if places else np.empty(0, np.uint64)
     return Keys(found, np.zeros(len(found), np.uint64))
 

@@ -34,7 +34,7 @@ class RNTupleReader:
     kind = "RNTuple"
 
     def __init__(self, directory: Any, ntuple: Any, where: str) -> None:
-        self._directory = directory
+        self.directory = directory
         self._ntuple = ntuple
         self.where = where
         self.entries = int(ntuple.num_entries)
@@ -143,7 +143,7 @@ class RNTupleReader:
 
     def close(self) -> None:
         """Close the file."""
-        self._directory.close()
+        self.directory.close()
 
 
 class _LaterClusters(MutableMapping[str, Any]):

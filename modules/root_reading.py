@@ -49,6 +49,8 @@ class Unreadable(Exception):
 class Reader(Protocol):
     """One tree of one file."""
 
+    directory: Any
+    """The open file."""
     kind: str
     """TTree or RNTuple."""
     where: str
@@ -97,12 +99,19 @@ def open_reader(file: InputFile) -> Reader:
     """Open a tree of a file. Raises InputError."""
     directory = open_root(file.path)
     try:
-        return _reader(directory, file)
+        return open_beside(directory, file)
     except InputError:
         directory.close()
         raise
+
+
+def open_beside(directory: Any, file: InputFile) -> Reader:
+    """Read a tree of a file that is open; closing the reader closes the file. Raises InputError."""
+    try:
+        return _reader(directory, file)
+    except InputError:
+        raise
     except Exception as error:
-        directory.close()
         raise InputError(f"{file.name}: tree '{file.tree}' cannot be read: {reason(error)}") from error
 
 
@@ -162,7 +171,7 @@ class TreeReader:
     kind = "TTree"
 
     def __init__(self, directory: Any, tree: Any, where: str) -> None:
-        self._directory = directory
+        self.directory = directory
         self._tree = tree
         self.where = where
         self.entries = int(tree.num_entries)
@@ -262,7 +271,7 @@ class TreeReader:
 
     def close(self) -> None:
         """Close the file."""
-        self._directory.close()
+        self.directory.close()
 
 
 def product_name(path: str) -> str:
