@@ -20,7 +20,7 @@ import numpy as np
 
 from evproc.framework.columns import Array
 
-from .event_ranges import Keys
+from .event_ranges import Keys, equal_runs
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX = ((np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)), (np.uint64(27), np.uint64(0x94D049BB133111EB)))
@@ -76,9 +76,9 @@ class EventIndex:
 
     def hashed(self, keys: Keys) -> Hashed:
         """The form in which events are compared. Steps of the SplitMix64 generator, which are bijective, mix the number."""
-        starts = np.flatnonzero(np.concatenate([[True], keys.place[1:] != keys.place[:-1]])[: len(keys.place)])
+        starts, lengths = equal_runs(keys.place)
         numbers = [self._groups.setdefault(place, len(self._groups)) for place in keys.place[starts].tolist()]
-        group = np.repeat(np.array(numbers, np.uint32), np.diff(np.append(starts, len(keys.place))))
+        group = np.repeat(np.array(numbers, np.uint32), lengths)
         mixed = keys.event + (group.astype(np.uint64) + np.uint64(1)) * _STEP
         for shift, factor in _MIX:
             mixed = (mixed ^ (mixed >> shift)) * factor

@@ -177,6 +177,10 @@ def test_the_form_of_certification_files() -> None:
     every = list(product((1, 7), range(12)))
     keys = Keys(np.array([run << 32 | block for run, block in every], np.uint64), np.zeros(len(every), np.uint64))
     assert [pair for pair, inside in zip(every, mask.contains(keys), strict=True) if inside] == sorted(blocks)
+    chosen = {run << 32 | block for run, block in blocks}
+    mixed = np.random.default_rng(3).permutation(np.repeat(keys.place, 3))  # in no order
+    inside = mask.contains(Keys(mixed, np.arange(len(mixed), dtype=np.uint64)))
+    assert inside.tolist() == [place in chosen for place in mixed.tolist()]
     with pytest.raises(Unfit, match="not list"):
         lumi_mask([1])  # type: ignore[arg-type]  # on purpose
 
