@@ -1,4 +1,4 @@
-"""The house: layout, who may import whom, packaging, names. What DESIGN calls the layout is held here."""
+"""The house: layout, who may import whom, packaging, names, and that nothing which a run writes is kept."""
 
 from __future__ import annotations
 
@@ -258,3 +258,13 @@ def test_no_path_of_a_machine() -> None:
         if path != Path(__file__) and (match := pattern.search(path.read_text(errors="replace")))
     ]
     assert not found
+
+
+def test_nothing_that_a_run_writes_is_at_the_top() -> None:
+    """The top folder holds what a project has there, and neither lists of failed events nor ntuples, plots or reports."""
+    kept = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "pyproject.toml"}
+    found = {path.name for path in ROOT.iterdir() if path.is_file()}
+    if (git := shutil.which("git")) and (ROOT / ".git").exists():  # else it was unpacked, and nothing has run there
+        listed = subprocess.run([git, "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True)
+        found &= set(listed.stdout.split("\n"))
+    assert {name for name in found if not name.startswith(".")} == kept

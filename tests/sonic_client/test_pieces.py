@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
@@ -140,12 +141,12 @@ def test_what_make_raises_is_told_with_its_event(server: FakeServer) -> None:
 
 
 @pytest.mark.parametrize("block", [1, 1000])
-def test_events_behind_a_failed_one_go_on(server: FakeServer, block: int) -> None:
+def test_events_behind_a_failed_one_go_on(server: FakeServer, block: int, tmp_path: FilePath) -> None:
     """With a policy that goes on behind failed events the others have their answers, and the failed one is named."""
     process = Process("TOLERANT", block=block)
     process.source = EventSource([{"rows": count} for count in COUNTS])
     process.inference = InferenceService(servers=[server.url])
-    process.policy = ExceptionPolicy(try_to_continue=["ModuleError"])
+    process.policy = ExceptionPolicy(try_to_continue=["ModuleError"], failed_events=str(tmp_path / "failed.jsonl"))
     process.answers = PiecewiseProducer(client=Client(model="double", max_rows=100))
     process.answers.broken = 1
     kept = process.kept = _Rows()
