@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +15,15 @@ import pytest
 from tritonclient.grpc import InferenceServerClient, InferInput
 
 from evproc.framework import EndPath
-from evproc.producers.exatrkx import make_sample
+from evproc.producers.exatrkx import make_sample, throughput
 from evproc.producers.exatrkx.event import make_event
 from evproc.producers.exatrkx.features import hit_features, hit_order
 from evproc.producers.exatrkx.performance import match, together
 from evproc.producers.exatrkx.pipeline import Pipeline
 from evproc.producers.exatrkx.sample import sample_event
+from evproc.sonic_client import TensorSpec
 from evproc.sonic_client.embedded import EmbeddedServer
+from evproc.sonic_client.testing import FakeModel, FakeServer
 from tests.workflows.conftest import MODELS, WORKFLOWS, Done, assert_same, branches, configured
 
 EVENTS, HITS, SEED = 8, 60, 3
@@ -131,3 +136,21 @@ def test_the_order_of_hits_does_not_matter(pipeline: Pipeline) -> None:
     mixed = np.random.default_rng(1).permutation(len(event))
     again = type(event)(event.r[mixed], event.phi[mixed], event.z[mixed], event.particle[mixed], event.pt, event.eta)
     assert np.array_equal(found(pipeline, again), labels[mixed])
+
+
+def test_rates_are_measured_on_equal_answers(server: EmbeddedServer, capsys: pytest.CaptureFixture[str]) -> None:
+    """The table has a rate for both models; a server whose ensemble answers otherwise has none."""
+    throughput.main(["--server", server.url, "--hits", "60", "--clients", "2", "--events", "3", "--rounds", "1"])
+    head, _, row = capsys.readouterr().out.splitlines()
+    assert head == "| hits | clients | `exatrkx` | `exatrkx_ensemble` |"
+    assert re.fullmatch(r"\| 60 \| 2 \| \d+\.\d \| \d+\.\d \|", row)
+    spec, answer = TensorSpec("FEATURES", np.dtype("f4"), (-1, 3)), TensorSpec("LABELS", np.dtype("i8"), (-1,))
+
+    def numbered(first: int, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        return {"LABELS": np.arange(first, first + len(inputs["FEATURES"]))}
+
+    models = [
+        FakeModel(name, [spec], [answer], partial(numbered, first), 0) for first, name in enumerate(throughput.MODELS)
+    ]
+    with FakeServer(models) as fake, pytest.raises(ValueError, match="event 0: the ensemble gives other labels"):
+        asyncio.run(throughput.best_of(fake.url, throughput.events_of(60, 2), 2, 1))
