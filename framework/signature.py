@@ -137,13 +137,23 @@ def _hints(target: Any, found: Signature) -> dict[str, Any]:
     if not hasattr(target, "__annotations__"):
         target = type(target).__call__
     try:
-        return typing.get_type_hints(target, include_extras=True)
+        hints = typing.get_type_hints(target, include_extras=True)
+        return {name: meaning(annotation) for name, annotation in hints.items()}
     except Exception as error:
         found.faults.append(
             f"the annotations of {found.name} cannot be evaluated: {type(error).__name__}: {error} "
             "(their names must be importable where the function is, not only for type checkers)"
         )
         return {}
+
+
+def meaning(annotation: Any) -> Any:
+    """What the name of a type stands for: one made by `type Pts = npt.NDArray[np.float32]`, or NumPy's own names since 2.5."""
+    alias = get_origin(annotation) or annotation
+    if not hasattr(alias, "__value__") or not hasattr(alias, "__type_params__"):
+        return annotation
+    value, arguments = alias.__value__, get_args(annotation)
+    return meaning(value[arguments] if len(arguments) == len(getattr(value, "__parameters__", ())) == 1 else value)
 
 
 def _read(parameter: inspect.Parameter, annotation: Any, given: Mapping[str, Any], found: Signature) -> None:
@@ -188,6 +198,7 @@ def _role(annotation: Any, default: Any, value: Any) -> Role:
 
 def _choices(annotation: Any) -> list[Any]:
     """The types that an annotation allows, None left out; empty if it says nothing."""
+    annotation = meaning(annotation)
     if annotation in (EMPTY, Any, object):
         return []
     origin = get_origin(annotation)
@@ -272,6 +283,7 @@ def _declared(annotation: Any, columns: bool) -> str:
 
     By columns, the shape of an array is that of the block, and nothing follows for one event.
     """
+    annotation = meaning(annotation)
     if get_origin(annotation) is Annotated:
         said = [mark for mark in get_args(annotation)[1:] if isinstance(mark, str)]
         return said[0] if said else _declared(get_args(annotation)[0], columns)

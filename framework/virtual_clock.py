@@ -47,6 +47,10 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._virtual.now
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncio's, since 3.12
+        """Wait for the threads, however long they take: a time-out would go off at once."""
+        await super().shutdown_default_executor()
+
 
 class _Jumping(selectors.BaseSelector):
     """A selector that, asked to wait for some time with nothing to be had, lets that time pass at once."""

@@ -183,7 +183,8 @@ def test_each_event_gets_what_is_valid(kind: Any, intervals: tuple[Interval, ...
         process.run()
         assert [row[1] for row in process.look.rows] == expected(intervals)
         assert [what for what, _ in calibration.log].count("intervals") == 1
-        assert [value for what, value in calibration.log if what == "load"] == [one.payload for one in intervals]
+        loads = [value for what, value in calibration.log if what == "load"]  # threads load what is ahead, in any order
+        assert sorted(loads) == sorted(one.payload for one in intervals)
         assert calibration.report() == {"intervals": len(intervals), "loaded": len(intervals)}
         assert calibration.threads <= {"evproc"}
 
@@ -197,7 +198,7 @@ def test_products_are_released() -> None:
         gc.collect()
         assert [one for one in calibration.alive if one() is not None] == []
         loads = [value for what, value in calibration.log if what == "load"]
-        assert sorted(value for what, value in calibration.log if what == "release") == loads
+        assert sorted(value for what, value in calibration.log if what == "release") == sorted(loads)
         assert calibration.most_alive <= 4 + kept + 1
 
 

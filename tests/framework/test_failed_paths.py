@@ -59,10 +59,12 @@ def test_try_to_continue_on_paths(kind: type[Fails], block: int) -> None:
     }
     assert process.good.events == good
     early = issubclass(kind, ExternalProducer)  # what does not read the answers may run before they are there
-    assert process.looks.events == process.behind.seen == ([*range(EVENTS)] if early else good)
+    assert process.looks.events == sorted(process.behind.seen) == ([*range(EVENTS)] if early else good)
     assert process.exceptions.events == BAD
     assert process.all_events.events == process.others.events == process.sees_marked.events == [*range(EVENTS)]
-    assert process.marked.seen == process.independent.seen == [*range(EVENTS)]
+    assert (
+        sorted(process.marked.seen) == sorted(process.independent.seen) == [*range(EVENTS)]
+    )  # blocks overtake each other
     assert report.failed_events == len(BAD)
 
 

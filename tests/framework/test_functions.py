@@ -7,10 +7,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from typing_extensions import TypeAliasType
 
 from evproc.framework import (
     ConfigurationError,
@@ -155,6 +157,33 @@ def test_what_it_makes_is_read_from_the_annotation(make: Callable[[], Module], e
     module.label = "x"
     assert products_of(module) == expected
     assert module.faults() == []
+
+
+def test_names_of_types_stand_for_what_they_name() -> None:
+    """`type Pts = npt.NDArray[np.float32]` , plain, with a parameter, within others; NumPy has such since 2.5."""
+    number = TypeVar("number", bound=np.generic)
+    points = TypeAliasType("points", npt.NDArray[np.float32])
+    arrays = TypeAliasType("arrays", npt.NDArray[number], type_params=(number,))
+    same = TypeAliasType("same", arrays[np.int16])
+    assert [
+        products_of(_returning(kind)) for kind in (points, arrays[np.int32], same, Annotated[points, "in GeV"])
+    ] == [
+        {"x": "var * float32"},
+        {"x": "var * int32"},
+        {"x": "var * int16"},
+        {"x": "in GeV"},
+    ]
+    assert _returning(points).config.MET_pt == "MET_pt"  # an array is a product, though it has a default
+
+
+def _returning(kind: Any) -> Module:
+    def function(MET_pt: Any = None) -> Any:
+        return MET_pt
+
+    function.__annotations__ = {"MET_pt": kind | None, "return": kind}
+    module = producer(function, MET_pt="MET_pt")
+    module.label = "x"
+    return module
 
 
 def test_only_the_fields_that_are_named_are_read() -> None:
