@@ -38,6 +38,7 @@ from .tensors import (
     datatype_of,
     dtype_of,
     from_wire,
+    time_in_queues,
     wire_parts,
 )
 from .wire_fields import message_fields, varint
@@ -304,6 +305,7 @@ def model_statistics(model: str, answer: Any) -> ModelStatistics:
         executions += version.execution_count
         requests += stats.success.count
         failures += stats.fail.count
-        queue += stats.queue.ns
-        compute += stats.compute_input.ns + stats.compute_infer.ns + stats.compute_output.ns
+        computing = stats.compute_input.ns + stats.compute_infer.ns + stats.compute_output.ns
+        queue += time_in_queues(stats.queue.ns, stats.success.ns, computing)
+        compute += computing
     return ModelStatistics(model, rows, executions, requests, failures, queue * 1e-9, compute * 1e-9)

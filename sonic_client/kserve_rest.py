@@ -15,7 +15,17 @@ from urllib.parse import quote
 
 import numpy as np
 
-from .tensors import Array, ModelMetadata, ModelStatistics, TensorSpec, datatype_of, dtype_of, from_wire, to_wire
+from .tensors import (
+    Array,
+    ModelMetadata,
+    ModelStatistics,
+    TensorSpec,
+    datatype_of,
+    dtype_of,
+    from_wire,
+    time_in_queues,
+    to_wire,
+)
 
 JSON_LENGTH = "Inference-Header-Content-Length"
 
@@ -144,6 +154,7 @@ def model_statistics(model: str, answer: Any) -> ModelStatistics:
         executions += version["execution_count"]
         requests += stats["success"]["count"]
         failures += stats["fail"]["count"]
-        queue += stats["queue"]["ns"]
-        compute += sum(stats[f"compute_{part}"]["ns"] for part in ("input", "infer", "output"))
+        computing = sum(stats[f"compute_{part}"]["ns"] for part in ("input", "infer", "output"))
+        queue += time_in_queues(stats["queue"]["ns"], stats["success"].get("ns", 0), computing)
+        compute += computing
     return ModelStatistics(model, rows, executions, requests, failures, queue * 1e-9, compute * 1e-9)

@@ -111,6 +111,15 @@ class ModelStatistics:
     """Time that requests were computed on, moving the tensors included, s."""
 
 
+def time_in_queues(queue: int, success: int, compute: int) -> int:
+    """How long requests waited in the server, of what it counted, in ns.
+
+    An ensemble's own queue is empty: its requests wait in the queues of its steps, and that is what is left of `success`, the
+    time that they were in the server.
+    """
+    return max(queue, success - compute)
+
+
 def _named(specs: Sequence[TensorSpec], name: str) -> TensorSpec:
     for spec in specs:
         if spec.name == name:

@@ -24,6 +24,7 @@ from evproc.producers.exatrkx.sample import sample_event
 from evproc.sonic_client import TensorSpec
 from evproc.sonic_client.embedded import EmbeddedServer
 from evproc.sonic_client.testing import FakeModel, FakeServer
+from evproc.sonic_client.transport import Transport, open_transport
 from tests.workflows.conftest import MODELS, WORKFLOWS, Done, assert_same, branches, configured
 
 EVENTS, HITS, SEED = 8, 60, 3
@@ -32,7 +33,7 @@ EVENTS, HITS, SEED = 8, 60, 3
 @pytest.fixture(scope="module")
 def server(triton_wheel: Path) -> Iterator[EmbeddedServer]:
     """The real Triton with both forms of Exa.TrkX."""
-    with EmbeddedServer(MODELS, load=["exatrkx", "exatrkx_ensemble", "exatrkx_interaction"]) as running:
+    with EmbeddedServer(MODELS, load=["exatrkx", "exatrkx_ensemble", "exatrkx_interaction"], http=True) as running:
         yield running
 
 
@@ -82,6 +83,24 @@ def test_the_command_writes_tracks_table_and_pictures(server: EmbeddedServer, ev
         assert Path("output", name).read_bytes().startswith(b"\x89PNG\r\n")
     assert "| above 1 |" in Path("output/exatrkx.md").read_text()
     assert len(branches("output/exatrkx.root")["tracks"]) == 2
+
+
+def test_an_ensembles_requests_wait_for_its_steps(server: EmbeddedServer) -> None:
+    """What requests wait between the steps of an ensemble is told as time in the server, and not as time on the wire."""
+    clients, events = 6, throughput.events_of(HITS, 12)
+
+    async def counted(transport: Transport) -> tuple[float, float, float]:
+        """What six clients waited for answers, and what the server says of it: in queues, computing; s."""
+        before = await transport.statistics("exatrkx_ensemble", 10.0)
+        rate, _ = await throughput.ask(transport, "exatrkx_ensemble", events, clients)
+        after = await transport.statistics("exatrkx_ensemble", 10.0)
+        await transport.close()
+        return clients * len(events) / rate, after.queue - before.queue, after.compute - before.compute
+
+    for url in (server.url, server.http_url):
+        waited, queued, computed = asyncio.run(counted(open_transport(url)))
+        assert 0 < computed < queued + computed < waited
+        assert queued > 0.01 * computed  # six ask at once, and each step takes one after another; 1e-5 in its own queue
 
 
 @pytest.mark.parametrize("model", ["exatrkx", "exatrkx_ensemble"])
