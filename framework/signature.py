@@ -180,7 +180,7 @@ def _read(parameter: inspect.Parameter, annotation: Any, given: Mapping[str, Any
 
 def _role(annotation: Any, default: Any, value: Any) -> Role:
     """What a parameter is, by its annotation, its default and what it is given."""
-    if any(isinstance(mark, ConditionMark) for mark in getattr(annotation, "__metadata__", ())):
+    if _is_condition(annotation):
         return Role.CONDITION
     choices = _choices(annotation)
     if any(choice in (EventID, EventIDs) for choice in choices):
@@ -194,6 +194,13 @@ def _role(annotation: Any, default: Any, value: Any) -> Role:
     if value is EMPTY:
         return Role.INPUT if default is EMPTY else Role.SETTING
     return Role.SETTING
+
+
+def _is_condition(annotation: Any) -> bool:
+    """Whether it is `Condition[...]`; one that may be None as well, which a condition never is."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return any(_is_condition(meaning(part)) for part in get_args(annotation))
+    return any(isinstance(mark, ConditionMark) for mark in getattr(annotation, "__metadata__", ()))
 
 
 def _choices(annotation: Any) -> list[Any]:

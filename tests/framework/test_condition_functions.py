@@ -59,6 +59,11 @@ def renamed(x: float, jec: Condition[float] = "factor") -> float:  # type: ignor
     return jec * x + 0.5
 
 
+def perhaps(x: float, factor: Condition[float] | None) -> float:
+    """A condition is always there, whatever the annotation allows."""
+    return 0.0 if factor is None else factor * x + 0.5
+
+
 def process_of(module: Module, seen: list[float]) -> Process:
     process = Process("CONDITIONS")
     process.source = EventSource({"x": np.arange(10.0)}, ids=IDS)
@@ -77,6 +82,7 @@ def process_of(module: Module, seen: list[float]) -> Process:
         lambda: producer(scaled_columns, produces="float64"),
         lambda: producer(renamed),
         lambda: producer(renamed, jec="factor"),
+        lambda: producer(perhaps),
     ],
 )
 def test_a_function_reads_a_condition(make: Callable[[], Module]) -> None:

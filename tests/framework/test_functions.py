@@ -159,21 +159,23 @@ def test_what_it_makes_is_read_from_the_annotation(make: Callable[[], Module], e
     assert module.faults() == []
 
 
+Number = TypeVar("Number", bound=np.generic)
+Points = TypeAliasType("Points", npt.NDArray[np.float32])
+Arrays = TypeAliasType("Arrays", npt.NDArray[Number], type_params=(Number,))
+Same = TypeAliasType("Same", Arrays[np.int16])
+
+
 def test_names_of_types_stand_for_what_they_name() -> None:
-    """`type Pts = npt.NDArray[np.float32]` , plain, with a parameter, within others; NumPy has such since 2.5."""
-    number = TypeVar("number", bound=np.generic)
-    points = TypeAliasType("points", npt.NDArray[np.float32])
-    arrays = TypeAliasType("arrays", npt.NDArray[number], type_params=(number,))
-    same = TypeAliasType("same", arrays[np.int16])
+    """`type Pts = npt.NDArray[np.float32]`, plain, with a parameter, within others; NumPy has such since 2.5."""
     assert [
-        products_of(_returning(kind)) for kind in (points, arrays[np.int32], same, Annotated[points, "in GeV"])
+        products_of(_returning(kind)) for kind in (Points, Arrays[np.int32], Same, Annotated[Points, "in GeV"])
     ] == [
         {"x": "var * float32"},
         {"x": "var * int32"},
         {"x": "var * int16"},
         {"x": "in GeV"},
     ]
-    assert _returning(points).config.MET_pt == "MET_pt"  # an array is a product, though it has a default
+    assert _returning(Points).config.MET_pt == "MET_pt"  # an array is a product, though it has a default
 
 
 def _returning(kind: Any) -> Module:
