@@ -86,9 +86,8 @@ def dimuons(count: int) -> list[dict[str, Any]]:
     return made
 
 
-@pytest.mark.filterwarnings(
-    "ignore:Setting the dtype on a NumPy array:DeprecationWarning"
-)  # vector's own, with NumPy 2.5
+# vector sets dtypes itself, of which NumPy 2.5 warns
+@pytest.mark.filterwarnings("ignore:Setting the dtype on a NumPy array:DeprecationWarning")
 def test_vectors_do_what_vector_does() -> None:
     """`+`, `.mass` and `.deltaR` of `columns.vectors` are those of the library, for blocks of any size."""
     sample = dimuons(40)
