@@ -23,9 +23,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from evproc.framework.beside import COLLECTOR
+
 T = TypeVar("T")
-JOB_THRESHOLD = (100_000, 50, 100)
-"""Thresholds of the cycle collector while a job runs; the other sides get the same."""
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ def calm_collector() -> Iterator[None]:
     """Nothing to collect at the begin, and the thresholds of a job."""
     before = gc.get_threshold()
     gc.collect()
-    gc.set_threshold(*JOB_THRESHOLD)
+    gc.set_threshold(*COLLECTOR)
     try:
         yield
     finally:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 MEGABYTE = 1_000_000
+COLLECTOR = (50_000, 10, 10)
+"""Thresholds of Python's cycle collector while a job runs."""
 ProgressCallback: TypeAlias = Callable[[Progress], None]
 
 
@@ -50,7 +52,7 @@ def calm_collector() -> Iterator[None]:
     """Events have no cycles: let Python's cycle collector look at them rarely, and never at what was there before."""
     before = gc.get_threshold()
     gc.freeze()
-    gc.set_threshold(50_000, 10, 10)
+    gc.set_threshold(*COLLECTOR)
     try:
         yield
     finally:

@@ -33,6 +33,8 @@ from .whole_steps import call_whole
 
 SLICE = 0.005
 """How long modules may compute before the event loop has a turn, seconds."""
+LOOK = 0.001
+"""The same before another block is opened beside some that wait: what they wait for may have come, seconds."""
 
 
 class Waiting(Enum):
@@ -95,6 +97,9 @@ class Engine:
                     if self.filled:
                         return
                 elif action is Action.OPEN:
+                    if state.status and perf_counter() - given_way > LOOK:
+                        given_way = await self._give_way()
+                        continue
                     self._open(reader)
                 elif action is Action.WAIT:
                     await self._wait()
@@ -102,13 +107,18 @@ class Engine:
                 else:
                     reader.raise_failure()
                     return
-                now = perf_counter()
-                if now - given_way > SLICE:
-                    await asyncio.sleep(0)
-                    given_way = perf_counter()
-                    self.gave_way += given_way - now
+                if perf_counter() - given_way > SLICE:
+                    given_way = await self._give_way()
         finally:
             await self._abandon()
+
+    async def _give_way(self) -> float:
+        """Let the event loop have a turn; returns when it had."""
+        begin = perf_counter()
+        await asyncio.sleep(0)
+        end = perf_counter()
+        self.gave_way += end - begin
+        return end
 
     def stop(self) -> None:
         """Open no more blocks; those that are open are finished."""

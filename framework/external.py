@@ -60,8 +60,7 @@ class ExternalSteps:
             block.todo = todo(block, binding)
             block.acquired = 0
             block.pieces.setdefault(binding.label, [])
-            events = block.store.selected(block.todo)
-            if events and not binding.columnar:
+            if not binding.columnar and (events := block.store.selected(block.todo)):
                 block.sweep = binding.sweep(binding.acquire, events, piece=binding.piece_events)
         total = block.store.size if block.todo is None else len(block.todo)
         self._collecting.setdefault(binding.label, binding)

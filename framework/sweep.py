@@ -21,7 +21,11 @@ NO_FAILURES: Mapping[int, Note] = {}
 
 
 class Sweep:
-    """Calls `function(event)` for each of some events, or `function(event, result)` if there are results; `results` grows."""
+    """Calls `function(event)` for each of some events, or `function(event, result)` if there are results; `results` grows.
+
+    Results that are dicts with one and the same name may have `named`: this name, and what gives the values of a range of
+    them. Then the dicts are made here, where that costs least.
+    """
 
     __slots__ = ("_events", "_function", "_second", "failures", "piece", "place", "results", "seconds", "total")
 
@@ -71,6 +75,10 @@ class Sweep:
                         results += [function(event) for event in events]
                     else:  # most sweeps have one piece: its list need not be copied
                         results = self.results = [function(event) for event in events]
+                elif (named := getattr(self._second, "named", None)) is not None:
+                    name, values = named
+                    pairs = zip(events, values(first, last), strict=True)
+                    results += [function(event, {name: value}) for event, value in pairs]
                 else:
                     second = self._second[first:last]
                     results += [function(event, result) for event, result in zip(events, second, strict=True)]

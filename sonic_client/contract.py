@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, cast, overload
 
@@ -227,6 +227,14 @@ class Answers(Sequence[dict[str, Array]]):
         if step != 1:
             return list(self)[place]
         return Answers(self._outputs, self._bounds[first : max(first, last) + 1])
+
+    @property
+    def named(self) -> tuple[str, Callable[[int, int], Iterable[Array]]] | None:
+        """Where there is one output: its name, and what gives that of the events of a range; a sweep then makes the dicts."""
+        if len(self._outputs) != 1:
+            return None
+        ((name, array),) = self._outputs.items()
+        return name, lambda first, last: _views(array, self._bounds[first : last + 1])
 
     def __iter__(self) -> Iterator[dict[str, Array]]:
         pieces = {name: _views(array, self._bounds) for name, array in self._outputs.items()}

@@ -120,8 +120,12 @@ def test_gather_puts_rows_together_and_answers_take_them_apart() -> None:
     assert joined["id"].tolist() == [0, 1, 10, 11, 12]
     parts = Answers({"id": joined["id"], "x": joined["x"]}, bounds)
     assert [part["id"].tolist() for part in parts] == [[0, 1], [], [10, 11, 12]]
-    (only, *_) = Answers({"id": joined["id"]}, bounds)
-    assert np.shares_memory(only["id"], joined["id"])
+    assert parts.named is None
+    alone = Answers({"id": joined["id"]}, bounds)
+    assert np.shares_memory(alone[0]["id"], joined["id"])
+    assert alone.named is not None
+    name, values = alone.named
+    assert (name, [value.tolist() for value in values(1, 3)]) == ("id", [[], [10, 11, 12]])
 
 
 def test_rows_that_do_not_lie_in_order_are_gathered() -> None:
