@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeAlias
 
+from .module import Source
 from .report import Progress
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .process import Process
 
 MEGABYTE = 1_000_000
 COLLECTOR = (50_000, 10, 10)
@@ -45,6 +47,20 @@ def ticking(engine: Engine, progress: ProgressCallback | None, period: float, to
         yield
     finally:
         handle[0].cancel()
+
+
+@contextmanager
+def sources_in_job(process: Process) -> Iterator[None]:
+    """Let sources keep what they open to see what it offers until it is read; closes what was not."""
+    sources = [module for module in process.modules.values() if isinstance(module, Source)]
+    for source in sources:
+        source._in_job = True
+    try:
+        yield
+    finally:
+        for source in sources:
+            source._in_job = False
+            source._let_go()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from time import perf_counter
 
 from evproc import __version__
 
-from .beside import ProgressCallback, calm_collector, peak_memory_mb, ticking
+from .beside import ProgressCallback, calm_collector, peak_memory_mb, sources_in_job, ticking
 from .binding import Binding
 from .block_limit import block_limit
 from .boundaries import Boundaries, boundaries_of, boundary_faults
@@ -63,7 +63,8 @@ def run(process: Process, progress: ProgressCallback | None = None) -> Report:
     `report.interrupted` is true. A second Ctrl-C breaks it off.
     """
     careful = CarefulProgress(progress) if progress else None
-    report = run_anywhere(lambda interrupts: _run(process, careful and interrupts.relayed(careful), interrupts))
+    with sources_in_job(process):
+        report = run_anywhere(lambda interrupts: _run(process, careful and interrupts.relayed(careful), interrupts))
     if careful and careful.warning:
         report.warnings.append(careful.warning)
     return report

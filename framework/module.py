@@ -141,6 +141,9 @@ class Catalog:
 class Source(Module):
     """Yields the events, in chunks. `catalog` and `chunks` are called in a thread of their own."""
 
+    _in_job = False
+    """Whether a job follows `catalog`, so that what it opened may stay open for `chunks`."""
+
     def catalog(self) -> Catalog:
         """What it offers. Raises InputError."""
         raise NotImplementedError
@@ -148,6 +151,9 @@ class Source(Module):
     def chunks(self, keys: frozenset[str]) -> Iterator[Chunk]:
         """The events, with the products named by `keys` and no others. Raises InputError."""
         raise NotImplementedError
+
+    def _let_go(self) -> None:
+        """The job has ended, or has not begun: close what `catalog` left open."""
 
     def input_report(self, events: int, *, early: bool) -> InputReport | None:
         """What it did, once no more is read: the first `events` that it yielded have been processed; `early`: it had more."""

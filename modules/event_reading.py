@@ -61,9 +61,12 @@ class EventReading:
         files: Sequence[InputFile],
         keys: Collection[str],
         ledger: InputLedger,
+        opened: tuple[InputFile, Reader] | None = None,
     ) -> None:
         self._config = config
         self._files = files
+        #: a file that is open already
+        self._opened = opened
         self._asked = frozenset(keys)
         self._friends = Friends(config.friends, keys, ledger, skip_bad=config.skip_bad_files)
         self._ledger = ledger
@@ -86,7 +89,7 @@ class EventReading:
                 self._ledger.stopped = True
                 return
             try:
-                reader = open_reader(file)
+                reader = self._open(file)
             except InputError as error:
                 if not self._config.skip_bad_files:
                     raise
@@ -106,8 +109,17 @@ class EventReading:
         if layout is None:
             raise InputError(f"none of the {len(self._files)} files can be read; the first: {failed}")
 
+    def _open(self, file: InputFile) -> Reader:
+        opened = self._opened
+        if opened is None or opened[0] != file:
+            return open_reader(file)
+        self._opened = None
+        return opened[1]
+
     def close(self) -> None:
         """Close what is still open."""
+        if self._opened is not None:
+            self._opened[1].close()
         self._friends.close()
 
     def _begin(self, reader: Reader) -> Layout:

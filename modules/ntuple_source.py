@@ -25,7 +25,7 @@ from .input_files import InputFile, expand_files
 from .input_ledger import InputLedger
 from .keeping import offer_kept
 from .processed_lumis import REPORT_ONLY, LumiFile
-from .root_reading import open_reader
+from .root_reading import Reader, open_reader
 from .source_config import NtupleConfig
 from .source_layout import Layout, differences, layout_of
 
@@ -41,6 +41,8 @@ class NtupleSource(Source):
 
     _ledger: InputLedger | None = None
     _report: InputReport | None = None
+    _open: tuple[InputFile, Reader] | None = None
+    """The first file, where it stays open from the catalog to the reading."""
 
     def files(self) -> list[InputFile]:
         """The files that are read, in order. Raises InputError for a glob that matches nothing."""
@@ -72,8 +74,12 @@ class NtupleSource(Source):
                     unreadable.setdefault(name, why)
                 entries += reader.entries
                 opened += 1
+                if self._in_job and opened == 1:
+                    self._let_go()
+                    self._open = file, reader
             finally:
-                reader.close()
+                if self._open is None or self._open[1] is not reader:
+                    reader.close()
             if time.monotonic() - begin > CATALOG_SECONDS or self._enough(entries):
                 break
         if layout is None:
@@ -149,11 +155,17 @@ class NtupleSource(Source):
     def chunks(self, keys: frozenset[str]) -> Iterator[Chunk]:
         """The events, with the products named by `keys` and no others. Raises InputError."""
         self._ledger = InputLedger()
-        reading = EventReading(self.config, self.files(), keys, self._ledger)
+        opened, self._open = self._open, None
+        reading = EventReading(self.config, self.files(), keys, self._ledger, opened)
         try:
             yield from reading.chunks()
         finally:
             reading.close()
+
+    def _let_go(self) -> None:
+        opened, self._open = self._open, None
+        if opened is not None:
+            opened[1].close()
 
     def input_report(self, events: int, *, early: bool) -> InputReport | None:
         """What was read, left out and lost."""
