@@ -155,8 +155,8 @@ class NtupleSource(Source):
     def chunks(self, keys: frozenset[str]) -> Iterator[Chunk]:
         """The events, with the products named by `keys` and no others. Raises InputError."""
         self._ledger = InputLedger()
-        opened, self._open = self._open, None
-        reading = EventReading(self.config, self.files(), keys, self._ledger, opened)
+        reading = EventReading(self.config, self.files(), keys, self._ledger, self._open)
+        self._open = None  # the reading closes it
         try:
             yield from reading.chunks()
         finally:
